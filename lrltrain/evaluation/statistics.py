@@ -34,24 +34,28 @@ class Interval:
     high: float
 
 
-def percentiles(value: float, resamples: Floats) -> Interval:
-    """Return a value with the percentile interval of its resamples, (resamples,)."""
+def percentiles(
+    value: float, resamples: Floats, least: float = -np.inf, most: float = np.inf, wider: float = 1.0
+) -> Interval:
+    """Return a value with the percentile interval of its resamples, (resamples,).
+
+    Efron 1979. Both ends are moved away from the value by the factor `wider`, and are kept within `least` and `most`.
+    """
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(resamples, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))
+    low, high = (value + wider * (end - value) for end in np.quantile(resamples, [tail, 1 - tail]))
+    return Interval(value, float(max(least, low)), float(min(most, high)))
 
 
-def mirrored(value: float, resamples: Floats, least: float = -1.0, most: float = 1.0, wider: float = 1.0) -> Interval:
-    """Return a value with the basic bootstrap interval: the percentiles of the resamples, mirrored at the value.
+def mirrored(value: float, resamples: Floats, least: float = -1.0, most: float = 1.0) -> Interval:
+    """Return an average with the basic bootstrap interval: the percentiles of the resamples, mirrored at the value.
 
     Davison and Hinkley 1997, 5.2. On average, the F1 of a resample is lower than that of all items. A percentile
     interval has this bias in addition to that of the value itself; averaged over languages, the bias exceeds the width
-    of the interval. Both ends are moved away from the value by the factor `wider`, and are kept within `least` and
-    `most`.
+    of the interval. For a single test set it does not, and a mirrored interval would point the wrong way where F1 is
+    skewed, that is, near 0 or 1 on few items. Both ends are kept within `least` and `most`.
     """
     interval = percentiles(value, resamples)
-    low, high = wider * (interval.high - value), wider * (value - interval.low)
-    return Interval(value, max(least, value - low), min(most, value + high))
+    return Interval(value, max(least, 2 * value - interval.high), min(most, 2 * value - interval.low))
 
 
 def widening(resamples: Floats, *by_seed: Floats) -> float:

@@ -212,9 +212,8 @@ def _cell(group: Group, base: Group | None, resampled: Mapping[int, Floats], res
         resampled[id(group)],
         _values_by_seed(group, group.counts, range(len(group.runs))),
     )
-    score = statistics.mirrored(
-        fmean(by_seed), resamples_of_group, least=0.0, wider=statistics.widening(resamples_of_group, values_by_seed)
-    )
+    wider = statistics.widening(resamples_of_group, values_by_seed)
+    score = statistics.percentiles(fmean(by_seed), resamples_of_group, 0.0, 1.0, wider)
     against = _compare(group, base, resampled, resamples, times) if base else None
     sd = statistics.deviation(values_by_seed.tolist())
     train_seeds = group.adapters or (None,) * len(group.runs)
@@ -257,7 +256,7 @@ def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resampl
     differences = own_resamples - base_resamples
     by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_places), (base, base_places)))
     wider = statistics.widening(differences, *(_values_by_seed(*arguments) for arguments in by_seed))
-    return Comparison(statistics.mirrored(value, differences, wider=wider), p, resampled=differences)
+    return Comparison(statistics.percentiles(value, differences, -1.0, 1.0, wider), p, resampled=differences)
 
 
 def _paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:

@@ -82,6 +82,17 @@ def test_every_score_is_in_the_long_table(filled: Path) -> None:
     )
 
 
+def test_the_interval_of_a_score_and_of_a_change_is_that_of_the_resamples(tmp_path: Path) -> None:
+    gold, right = predictions("topic", 0.97, 1)  # skewed: a mirrored interval would point the wrong way
+    put_run(tmp_path, recipe("ro", "topic", "none", 1), gold, predictions("topic", 0.5, 2)[1])
+    put_run(tmp_path, recipe("ro", "topic", "lora", 1), gold, right)
+    cell = next(cell for cell in read_tasks(tmp_path, 500, 99) if cell.row.method == "lora")
+    assert cell.against
+    for interval, resampled in ((cell.score, cell.resampled), (cell.against.change, cell.against.resampled)):
+        assert resampled is not None
+        assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])))
+
+
 def test_a_lower_perplexity_is_a_gain(filled: Path) -> None:
     row = row_of(filled, language="ro", method="seq_bn_inv", task="pppl")
     assert float(row["mean"]) < float(row_of(filled, language="ro", method="none", task="pppl")["mean"])

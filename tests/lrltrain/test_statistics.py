@@ -81,18 +81,22 @@ def test_a_resample_has_the_score_of_the_items_in_it() -> None:
     assert (resampled != statistics.bootstrap(counts, 5, seed=8)).any()
 
 
-def test_an_interval_has_its_nominal_coverage() -> None:
-    # With two equally frequent classes and items that are right with probability 0.7, macro-F1 tends to 0.7.
+@pytest.mark.parametrize(("items", "accuracy", "least"), [(150, 0.7, 180), (45, 0.95, 170)])
+def test_an_interval_has_its_nominal_coverage(items: int, accuracy: float, least: int) -> None:
+    # With two equally frequent classes, macro-F1 tends to the probability that an item is right.
     generator = np.random.default_rng(4)
-    covered = 0
+    covered = by_mirrored = 0
     for trial in range(200):
-        gold = [LABELS[index] for index in generator.integers(0, 2, 150)]
-        right = generator.random(150) < 0.7
+        gold = [LABELS[index] for index in generator.integers(0, 2, items)]
+        right = generator.random(items) < accuracy
         predicted = [label if is_right else "ab"[label == "a"] for label, is_right in zip(gold, right, strict=True)]
         counts = count_labels(gold, [predicted])
-        interval = statistics.percentiles(0.0, statistics.bootstrap(counts, 400, seed=trial))
-        covered += interval.low <= 0.7 <= interval.high
-    assert 180 <= covered <= 198, "95 % of 200 is 190, with a standard deviation of 3"
+        value, resampled = statistics.by_seed(counts)[0], statistics.bootstrap(counts, 400, seed=trial)
+        interval, mirrored = statistics.percentiles(value, resampled), statistics.mirrored(value, resampled)
+        covered += interval.low <= accuracy <= interval.high
+        by_mirrored += mirrored.low <= accuracy <= mirrored.high
+    assert least <= covered <= 198, "95 % of 200 is 190, with a standard deviation of 3"
+    assert by_mirrored <= covered + 3, "a skewed score on few items is covered in only two thirds of trials"
 
 
 SIZES = np.array([51, 17, 19, 22, 25, 30, 40])  # items of each class in SIB-200's test sets
@@ -129,6 +133,8 @@ def test_an_interval_stays_within_the_range_of_the_score() -> None:
     resampled = np.linspace(0.9, 1.0, 100)
     assert statistics.mirrored(0.98, resampled) == statistics.Interval(0.98, pytest.approx(0.9625), 1.0)
     assert statistics.mirrored(0.02, 1 - resampled, least=0.0).low == 0.0
+    wide = statistics.percentiles(0.98, resampled, 0.0, 1.0, wider=2.0)
+    assert wide == statistics.Interval(0.98, pytest.approx(0.98 - 2 * (0.98 - 0.9025)), 1.0)
 
 
 def test_seeds_widen_an_interval_by_their_spread() -> None:
@@ -148,7 +154,9 @@ def test_few_seeds_widen_an_interval_as_much_as_student_s_t() -> None:
         for trial in range(300):
             seeds = generator.normal(0.0, 0.03, seed_count)
             resampled = statistics.with_seeds(items + seeds.mean(), seeds, trial)
-            interval = statistics.mirrored(seeds.mean(), resampled, wider=statistics.widening(resampled, seeds))
+            interval = statistics.percentiles(
+                float(seeds.mean()), resampled, wider=statistics.widening(resampled, seeds)
+            )
             covered += interval.low <= 0 <= interval.high
         assert 0.91 <= covered / 300 <= 0.985, seed_count
     wide = generator.normal(0, 0.05, 4_000)

@@ -61,7 +61,7 @@ def rules_table(scored: dict[str, dict[str, Run]]) -> str:
         cells = []
         for runs in scored.values():
             resampled = statistics.bootstrap(counts([runs[code]]), 1_000, 0)
-            strict = statistics.mirrored(runs[code].result["macro_f1"], resampled, least=0.0)
+            strict = statistics.percentiles(runs[code].result["macro_f1"], resampled)
             cells.append(f"{strict.value:.1%} ({strict.low:.1%} to {strict.high:.1%})".replace("%", ""))
             cells += [f"{100 * runs[code].result[rule]:.1f}" for rule in RULES[1:]]
         lines.append(_row(code, *cells))
@@ -99,7 +99,7 @@ def encoder_table(gpt: dict[str, Run], others: Iterable[Run]) -> str:
         resampled = statistics.with_seeds(statistics.bootstrap(ours, 1_000, 0), statistics.by_seed(ours), 0)
         resampled_differences = resampled - statistics.bootstrap(theirs, 1_000, 0)
         widening = statistics.widening(resampled_differences, statistics.by_seed(ours))
-        change = statistics.mirrored(_f1(ours) - _f1(theirs), resampled_differences, wider=widening)
+        change = statistics.percentiles(_f1(ours) - _f1(theirs), resampled_differences, -1.0, 1.0, widening)
         rows.append((base, method, language, len(runs), _f1(ours), _f1(theirs), change, p))
     corrected = statistics.holm([row[-1] for row in rows])
     headings = ("model", "method", "language", "seeds", "F1", "gpt-4, strict", "difference (95 % CI)", "corrected p")
