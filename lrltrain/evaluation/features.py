@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrltrain.evaluation.items import Items, Label
+from lrltrain.evaluation.items import Items, Prediction
 from lrltrain.tokens import encode
 from lrltrain.training.loss import IGNORED
 
 CHUNK = 32  # batches; the items of this many are sorted by length together
+NO_TOKEN, CUT_OFF = -1, -2  # positions of words without a first token
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +22,8 @@ class Features:
 
     `ids`: the tokens of each item, including special ones, (length,). `labels`: the class of each item, a scalar, or
     for ner the class of each of its tokens, (length,), IGNORED except at the first token of a word. `first`: for ner,
-    the position of each word's first token, (words,), -1 if the word is cut off or has no token. `cut`: the number of
-    items whose end is cut off.
+    the position of each word's first token, (words,), or NO_TOKEN or CUT_OFF. `cut`: the number of items whose end is
+    cut off.
     """
 
     ids: list[NDArray[np.int64]]
@@ -43,7 +44,10 @@ def _keeps_spaces(tokenizer: Any) -> bool:
 
 
 def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: int) -> Features:
-    """Tokenize a split. Items are truncated to `max_length` tokens; words cut off count as O in the score."""
+    """Tokenize a split. Items are truncated to `max_length` tokens.
+
+    In the score, words cut off count as O, and words without a token, such as a zero-width space, are left out.
+    """
     class_ids = {label: class_id for class_id, label in enumerate(labels)}
     if items.words is None:
         encoded = encode(tokenizer, items.texts, truncation=True, max_length=max_length)
@@ -62,7 +66,10 @@ def featurize(tokenizer: Any, items: Items, labels: Sequence[str], max_length: i
         max_length=max_length,
     )
     ids = [np.array(tokens, dtype=np.int64) for tokens in encoded["input_ids"]]
-    first = [first_tokens(encoded.word_ids(item), len(words)) for item, words in enumerate(items.words)]
+    first = [
+        first_tokens(encoded.word_ids(item), len(words), is_cut=bool(encoded.encodings[item].overflowing))
+        for item, words in enumerate(items.words)
+    ]
     aligned = []
     for tokens, positions, tags in zip(ids, first, items.labels, strict=True):
         token_labels = np.full(len(tokens), IGNORED, dtype=np.int64)
@@ -77,12 +84,15 @@ def _count_truncated(encoded: Any) -> int:
     return sum(bool(encoding.overflowing) for encoding in encoded.encodings)
 
 
-def first_tokens(word_ids: Sequence[int | None], words: int) -> NDArray[np.int64]:
-    """Return the position of the first token of each word, (words,), or -1 if it has none."""
-    positions = np.full(words, -1, dtype=np.int64)
+def first_tokens(word_ids: Sequence[int | None], words: int, *, is_cut: bool) -> NDArray[np.int64]:
+    """Return the position of the first token of each word, (words,), or NO_TOKEN, or CUT_OFF behind the last token."""
+    positions = np.full(words, NO_TOKEN, dtype=np.int64)
     for position, word in enumerate(word_ids):
         if word is not None and positions[word] < 0:
             positions[word] = position
+    if is_cut:
+        last = max((word for word in word_ids if word is not None), default=-1)
+        positions[last + 1 :] = CUT_OFF
     return positions
 
 
@@ -104,14 +114,16 @@ def batches(lengths: NDArray[np.int64], size: int, draw: np.random.Generator | N
     return [sorted_batches[number] for number in draw.permutation(len(sorted_batches))]
 
 
-def tags_of(
-    predicted: NDArray[np.int64], first: NDArray[np.int64], labels: Sequence[str], missing: str = "O"
-) -> tuple[str, ...]:
-    """Return the tag of each word: the one at its first token, or `missing` if it has none. `predicted` (length,)."""
-    return tuple(labels[predicted[position]] if position >= 0 else missing for position in first)
+def tags_of(predicted: NDArray[np.int64], first: NDArray[np.int64], labels: Sequence[str]) -> tuple[str | None, ...]:
+    """Return the tag of each word: the one at its first token, `predicted` (length,); O if the word is cut off.
+
+    A word without a token has None: no model that reads such tokens can tag it, so scores leave it out.
+    """
+    missing = {NO_TOKEN: None, CUT_OFF: "O"}
+    return tuple(labels[predicted[position]] if position >= 0 else missing[int(position)] for position in first)
 
 
-def decoded(predicted: Sequence[NDArray[np.int64]], features: Features, labels: Sequence[str]) -> list[Label]:
+def decoded(predicted: Sequence[NDArray[np.int64]], features: Features, labels: Sequence[str]) -> list[Prediction]:
     """Return predictions as labels: one per item, or for ner one tag per word."""
     if features.first is None:
         return [labels[int(class_id)] for class_id in predicted]

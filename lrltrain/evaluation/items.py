@@ -9,6 +9,7 @@ from lrldata.manifest import fingerprint
 
 Task = Literal["topic", "sentiment", "ner"]
 Label = str | tuple[str, ...]
+Prediction = str | tuple[str | None, ...]  # for ner, None for a word without a token
 
 SPLITS = ("train", "dev", "test")
 # The names that files and Hub datasets use for each split; the first that exists is read.

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from lrltrain.evaluation.items import Label, Task
-from lrltrain.evaluation.statistics import spans
+from lrltrain.evaluation.items import Label, Prediction, Task
+from lrltrain.evaluation.statistics import paired_spans
 
 
-def scores(task: Task, gold: Sequence[Label], predicted: Sequence[Label | None]) -> dict[str, float]:
+def scores(task: Task, gold: Sequence[Label], predicted: Sequence[Prediction | None]) -> dict[str, float]:
     """Return macro-F1 and accuracy of classes, or F1, precision and recall of whole entities (CoNLL-2000, seqeval).
 
     Macro-F1 is averaged over the classes that occur in gold or predictions, with equal weights; a class that is never
     predicted scores 0. A prediction of None is wrong and belongs to no class. An entity is right if its type and all of
-    its words are.
+    its words are; words without a token, predicted as None, are left out.
     """
     if task == "ner":
         return entity_scores(gold, [tags or () for tags in predicted])
@@ -33,7 +33,7 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     """
     correct = predicted_count = gold_count = 0
     for tags, guessed in zip(gold, predicted, strict=True):
-        gold_spans, predicted_spans = spans(tags), spans(guessed)
+        gold_spans, predicted_spans = paired_spans(tags, guessed)
         correct, predicted_count, gold_count = (
             correct + len(gold_spans & predicted_spans),
             predicted_count + len(predicted_spans),

@@ -21,6 +21,7 @@ _AT_ONCE = 4_000_000  # weights held in memory at once: 16 MB
 _EXACT = 14  # differences; for at most this many, all signs are tried
 
 Floats = NDArray[np.float64]
+Spans = set[tuple[str, int, int]]  # entities: type, first word, last word + 1
 Counts = NDArray[np.float32]
 """(items, seeds, classes, 3): true positives, predicted and gold. Sums are exact below 2**24."""
 
@@ -124,25 +125,34 @@ def label_counts(gold: Sequence[str], predicted: Sequence[Sequence[str | None]],
 
 
 def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[Sequence[str | None] | None]]) -> Counts:
-    """Count entities in tags (items, tokens) and (seeds, items, tokens); a right one has the same ends and type."""
+    """Count entities in tags (items, words) and (seeds, items, words); a right one has the same ends and type."""
     counts = np.zeros((len(gold), len(predicted), 1, 3), np.float32)
-    for item, tags in enumerate(gold):
-        expected = spans(tags)
-        for seed, tags_of_seed in enumerate(predicted):
-            guessed = spans(tags_of_seed[item] or ())
+    for seed, tags_of_seed in enumerate(predicted):
+        for item, (expected, guessed) in enumerate(map(paired_spans, gold, tags_of_seed)):
             counts[item, seed, 0] = len(expected & guessed), len(guessed), len(expected)
     return counts
 
 
-def spans(tags: Sequence[str | None]) -> set[tuple[str, int, int]]:
+def paired_spans(gold: Sequence[str], predicted: Sequence[str | None] | None) -> tuple[Spans, Spans]:
+    """Return the entities in gold and predicted tags of an item, without the words whose predicted tag is None.
+
+    These words have no token, so no tag could be predicted. No prediction at all counts as O for every word.
+    """
+    if not predicted:
+        return spans(gold), set()
+    tagged = [(tag, guess) for tag, guess in zip(gold, predicted, strict=False) if guess is not None]
+    return spans([tag for tag, _ in tagged]), spans([guess for _, guess in tagged])
+
+
+def spans(tags: Sequence[str]) -> Spans:
     """Return the entities of IOB tags as (type, first, last + 1), read as by conlleval and seqeval.
 
-    I begins an entity if none of its type is open. A null tag is O.
+    I begins an entity if none of its type is open.
     """
-    entities: set[tuple[str, int, int]] = set()
+    entities: Spans = set()
     kind, first = "", 0
     for position, tag in enumerate([*tags, "O"]):
-        prefix, _, name = (tag or "O").partition("-")
+        prefix, _, name = tag.partition("-")
         name = name or "_"
         continues = prefix == "I" and kind == name
         if kind and not continues:

@@ -15,10 +15,10 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.versions import other_versions
 from lrltrain.config import EvalConfig
-from lrltrain.evaluation.features import featurize
+from lrltrain.evaluation.features import CUT_OFF, NO_TOKEN, featurize
 from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
-from lrltrain.evaluation.items import Items, Label, Task, TaskData
+from lrltrain.evaluation.items import Items, Prediction, Task, TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import OF_TASK, Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, TaskStack, stack
@@ -223,7 +223,8 @@ def _train(
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad) // len(seeds),
         "frozen_part_kept": model.splits,
-        "words_cut_off": sum(int((first < 0).sum()) for first in inputs["test"].features.first or ()),
+        "words_cut_off": sum(int((first == CUT_OFF).sum()) for first in inputs["test"].features.first or ()),
+        "words_without_token": sum(int((first == NO_TOKEN).sum()) for first in inputs["test"].features.first or ()),
         "cut": {split: tokens.features.cut for split, tokens in inputs.items()},
     }
     runs = {}
@@ -269,11 +270,11 @@ def _inputs(job: Job, config: EvalConfig, model: TaskModel) -> dict[str, Inputs]
     }
 
 
-def _table(test: Items, predicted: Sequence[Label]) -> pl.DataFrame:
+def _table(test: Items, predicted: Sequence[Prediction]) -> pl.DataFrame:
     """Return one row per item; for ner, the labels are lists."""
     labels = {"gold": list(map(_plain, test.labels)), "predicted": list(map(_plain, predicted))}
     return pl.DataFrame({"item": test.numbered} | labels)
 
 
-def _plain(label: Label) -> str | list[str]:
+def _plain(label: Prediction) -> str | list[str | None]:
     return label if isinstance(label, str) else list(label)

@@ -19,7 +19,7 @@ from lrldata.errors import TrainingError
 from lrltrain.evaluation.features import batches, decoded
 from lrltrain.evaluation.heads import TaskModel
 from lrltrain.evaluation.inputs import Inputs
-from lrltrain.evaluation.items import Items, Label, Task
+from lrltrain.evaluation.items import Items, Prediction, Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import TASKS
 from lrltrain.training.attention import quick_attention
@@ -123,7 +123,7 @@ class TaskTraining:
         return outcomes
 
     @torch.no_grad()
-    def predict(self, inputs: Inputs) -> list[list[Label]]:
+    def predict(self, inputs: Inputs) -> list[list[Prediction]]:
         """Return each seed's predictions for all items, in order: one label, or for ner one tag per word."""
         self.model.eval()
         item_batches = batches(inputs.lengths, AT_ONCE)

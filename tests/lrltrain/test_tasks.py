@@ -1,5 +1,6 @@
 """Task data, scores and tokens: what is read and what is refused; and stacking task adapters on language adapters."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from lrldata.errors import InputError
 from lrldata.language import find, languages
-from lrltrain.evaluation.features import batches, decoded, featurize, first_tokens
+from lrltrain.evaluation.features import CUT_OFF, NO_TOKEN, batches, decoded, featurize, first_tokens
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.overlap import contamination, overlap
+from lrltrain.evaluation.statistics import span_counts
 from lrltrain.evaluation.tasks import check_labels, open_task
 from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.modules.insert import AdapterStack, insert, take_out
@@ -162,11 +164,25 @@ def test_each_word_is_labelled_only_at_its_first_token(sentence: list[tuple[str,
     assert np.flatnonzero(labels != IGNORED).tolist() == present.tolist()
     assert [LABELS["ner"][number] for number in labels[present]] == [tags[word] for word in np.flatnonzero(first >= 0)]
     gold = decoded([np.where(labels == IGNORED, 1, labels)], features, LABELS["ner"])[0]
-    assert gold == tuple(tag if position >= 0 else "O" for tag, position in zip(tags, first, strict=True))
+    missing = {NO_TOKEN: None, CUT_OFF: "O"}
+    assert gold == tuple(tag if at >= 0 else missing[int(at)] for tag, at in zip(tags, first, strict=True))
 
 
-def test_truncated_words_have_no_token() -> None:
-    assert first_tokens([None, 0, 0, 1, None], 3).tolist() == [1, 3, -1]
+def test_words_cut_off_differ_from_words_without_a_token() -> None:
+    assert first_tokens([None, 0, 0, 2, None], 4, is_cut=True).tolist() == [1, NO_TOKEN, 3, CUT_OFF]
+    assert first_tokens([None, 0, 0, 2, None], 4, is_cut=False).tolist() == [1, NO_TOKEN, 3, NO_TOKEN]
+
+
+def test_a_word_without_a_token_does_not_split_an_entity() -> None:
+    words, tags = ("Ana", "\u200b", "Pop", "merge"), ("B-PER", "I-PER", "I-PER", "O")
+    items = Items((" ".join(words),), (tags,), (words,))
+    features = featurize(TOKENIZER, items, LABELS["ner"], 64)
+    perfect = decoded([np.where(features.labels[0] == IGNORED, 0, features.labels[0])], features, LABELS["ner"])
+    assert perfect == [("B-PER", None, "I-PER", "O")]
+    assert scores("ner", [tags], perfect)["f1"] == 1
+    assert span_counts([tags], [perfect])[0, 0, 0].tolist() == [1, 1, 1]
+    cut = decoded([np.full(4, 2)], replace(features, first=[np.array([1, CUT_OFF, CUT_OFF, CUT_OFF])]), LABELS["ner"])
+    assert scores("ner", [tags], cut)["f1"] == 0, "a cut entity is not found"
 
 
 @pytest.mark.parametrize("seed", [None, 3])
