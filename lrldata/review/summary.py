@@ -34,12 +34,11 @@ def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | Non
     decisions = Counter(verdict.decision for by_reviewer in by_line.values() for verdict in by_reviewer.values())
     latest = {verdict.reviewer: verdict.credit for verdict in sorted(verdicts, key=lambda verdict: verdict.time)}
     reviewers = sorted({reviewer for by_reviewer in by_line.values() for reviewer in by_reviewer})
-    alpha = krippendorff_alpha(
-        [
-            [verdict.decision for verdict in by_reviewer.values() if verdict.decision != "unsure"]
-            for by_reviewer in by_line.values()
-        ]
-    )
+    decided = [
+        [verdict.decision for verdict in by_reviewer.values() if verdict.decision != "unsure"]
+        for by_reviewer in by_line.values()
+    ]
+    alpha = krippendorff_alpha(decided)
     shares = {name: _as_json(share) for name, share in result.shares.items()}
     return {
         "version": frame.version,
@@ -48,7 +47,7 @@ def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | Non
         "lines": len(by_line),
         "verdicts": sum(decisions.values()),
         "unsure": decisions["unsure"],
-        "shared": sum(len(by_reviewer) > 1 for by_reviewer in by_line.values()),
+        "shared": sum(len(decisions_on_line) > 1 for decisions_on_line in decided),
         "alpha": None if alpha is None else round(alpha, 3),
         "error": None if result.errors is None else round(sum(result.errors.values()) / len(result.errors), 3),
         "kept": shares.pop(KEPT, None),

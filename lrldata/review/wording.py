@@ -31,8 +31,11 @@ def per_cent(share: float) -> str:
 
 def agreement(summary: Mapping[str, Any]) -> str:
     """Return a sentence about how much the reviewers agree."""
-    if summary["alpha"] is None:
-        return "Too few lines were judged by two speakers to say how much they agree."
-    error = summary["error"]
+    shared, alpha, error = summary["shared"], summary["alpha"], summary["error"]
+    if not shared:
+        return "No line was judged by two speakers, so how much they agree is unknown."
     allowed = "" if error is None else f"; the intervals allow for errors in {per_cent(error)} of the verdicts"
-    return f"On {summary['shared']:,} shared lines Krippendorff's alpha is {summary['alpha']:.2f}{allowed}."
+    lines = f"{shared:,} shared line{'s' * (shared != 1)}"
+    if alpha is None:  # undefined, because all verdicts are the same
+        return f"On {lines} the speakers gave the same verdict throughout{allowed}."
+    return f"On {lines} Krippendorff's alpha is {alpha:.2f}{allowed}."

@@ -1,5 +1,7 @@
 """Confidence intervals for perplexities, by bootstrapping sentences (Efron 1979; percentile intervals). Pure."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,8 @@ def ratio(after: Likelihoods, before: Likelihoods, statistic: Statistic, resampl
     return percentiles(float(value), np.concatenate(ratios))
 
 
-def _resampled_rows(measured: Likelihoods, resamples: int, seed: int) -> list[NDArray[np.int64]]:
+def _resampled_rows(measured: Likelihoods, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the sentences of each resample; all at once would not fit into memory if a text has many."""
     generator = np.random.default_rng(seed)
     sentences = len(measured.tokens)
-    return [generator.integers(0, sentences, (1, sentences)) for _ in range(resamples)]
+    return (generator.integers(0, sentences, (1, sentences)) for _ in range(resamples))

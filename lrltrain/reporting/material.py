@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from lrldata.dataset import SAMPLES, open_shards
+from lrldata.dataset import SAMPLES, content_of, open_shards
 from lrldata.errors import LanguageError
 from lrldata.language import find
 from lrldata.ledger import Ledger, from_json, unit_of
@@ -79,10 +79,21 @@ class WorkspaceContents:
     adapters: tuple[Adapter, ...]
     cards: tuple[CardPage, ...]
 
+    def bytes_of(self, adapter: Adapter) -> int | None:
+        """Return the bytes of the text that an adapter was trained on; None if the workspace does not have this text.
+
+        The dataset may have been rebuilt with other text since then.
+        """
+        trained_on = {entry.get("content") for entry in adapter.manifest["inputs"]}
+        datasets = [dataset for dataset in self.datasets if dataset.language == adapter.language]
+        sizes = [dataset.train_bytes for dataset in datasets if content_of(dataset.manifest) in trained_on]
+        return next(filter(None, sizes), None)
+
     def train_bytes(self, language: str, source: str | None) -> int | None:
-        """Return the bytes of training text of a language and source; None if the workspace has no such dataset."""
-        datasets = (dataset for dataset in self.datasets if (dataset.language, dataset.source) == (language, source))
-        return next((dataset.train_bytes for dataset in datasets if dataset.train_bytes), None)
+        """Return `bytes_of` the adapters of a language and source; None if it is unknown or they differ."""
+        adapters = [adapter for adapter in self.adapters if (adapter.language, adapter.source) == (language, source)]
+        sizes = set(map(self.bytes_of, adapters))
+        return sizes.pop() if len(sizes) == 1 else None
 
 
 def read_material(workspace: Path) -> WorkspaceContents:

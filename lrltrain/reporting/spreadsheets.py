@@ -110,7 +110,7 @@ def _adapter_fields(adapter: Adapter, material: WorkspaceContents) -> Iterator[A
     yield from (adapter.language, adapter.base, manifest["method"], adapter.source, manifest["name"], seed)
     yield from (trained[key] for key in ("parameters", "parameters_of_base", "steps", "tokens"))
     yield from (trained[key] for key in ("validation_loss_before", "validation_loss"))
-    yield from (material.train_bytes(adapter.language, adapter.source), seconds_of(adapter), adapter.run.get("device"))
+    yield from (material.bytes_of(adapter), seconds_of(adapter), adapter.run.get("device"))
 
 
 def _interval_fields(value: Interval | float | None) -> tuple[float | None, ...]:

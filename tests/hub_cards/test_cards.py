@@ -169,6 +169,27 @@ def test_energy_is_power_times_time() -> None:
     assert "not known" in estimate(run | {"device": "Some GPU"}).basis
 
 
+@pytest.mark.parametrize(
+    ("device", "watts"),
+    [
+        ("NVIDIA A100-SXM4-80GB", 400),
+        ("Tesla V100-SXM2-16GB", 300),
+        ("NVIDIA GeForce RTX 4090", 450),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA RTX A4000", None),
+        ("Quadro P1000", None),
+        ("NVIDIA T400", None),
+        ("NVIDIA GH200 480GB", None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA GeForce RTX 3080 Ti", None),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+    ],
+)
+def test_the_rated_power_is_that_of_the_exact_device(device: str, watts: int | None) -> None:
+    energy = estimate({"seconds": 3600.0, "device": device, "processes": 1})
+    assert (energy.watts, "not known" in energy.basis) == (watts or 300, watts is None)
+
+
 def test_a_folder_without_an_artifact_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no finished dataset"):
         read_dataset(tmp_path)

@@ -38,3 +38,18 @@ def test_the_card_reports_the_speakers_verdicts_and_names_those_who_allow_it(tmp
     assert "On 60 shared lines Krippendorff's alpha is 1.00" in card
     assert "Ion" not in card
     assert "\n\nThe speakers judged" in card  # a separate paragraph, not part of the list
+
+
+def test_lines_that_a_speaker_is_unsure_about_are_not_shared(tmp_path: Path) -> None:
+    flags = {"lang": "ro", "sample": True, "out": tmp_path / "ws", "cache": tmp_path / "cache"}
+    folder = build(load_config(None, flags), Progress(quiet=True))[0].path
+    for reviewer, decision in (("Ana", "right"), ("Ion", "unsure")):
+        verdicts = [
+            Verdict(
+                language="ro", source="conceptnet", version="1.0.0", line=entry.line, credit=False,
+                decision="right" if number < 2 else decision, reviewer=reviewer, time=now(),
+            )
+            for number, entry in enumerate(frame_of(folder).lines[:30])
+        ]  # fmt: skip
+        append(folder, verdicts)
+    assert "On 2 shared lines the speakers gave the same verdict throughout." in card_of(folder, tmp_path / "card")

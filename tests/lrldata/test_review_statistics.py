@@ -7,6 +7,7 @@ import pytest
 
 from lrldata.review.sampling import OpenStratum, Queue
 from lrldata.review.statistics import Stratum, estimate, krippendorff_alpha, wilson
+from lrldata.review.wording import agreement
 
 
 def test_wilson_gives_the_published_values() -> None:
@@ -167,3 +168,16 @@ def test_the_order_of_lines_within_a_stratum_does_not_depend_on_verdicts() -> No
     for number, vote in enumerate((True, False, None, True, False) * 2):
         assert next(stratum.candidates("Ana")) == f"keptfar{number}"
         queue.put(f"keptfar{number}", "Ana", vote)
+
+
+@pytest.mark.parametrize(
+    ("shared", "alpha", "error", "expected"),
+    [
+        (0, None, None, "No line was judged by two speakers"),
+        (60, None, 0.014, "On 60 shared lines the speakers gave the same verdict throughout; the intervals allow"),
+        (1, None, None, "On 1 shared line the speakers gave the same verdict throughout."),
+        (60, 0.5, None, "On 60 shared lines Krippendorff's alpha is 0.50."),
+    ],
+)
+def test_agreement_in_words(shared: int, alpha: float | None, error: float | None, expected: str) -> None:
+    assert agreement({"shared": shared, "alpha": alpha, "error": error}).startswith(expected)

@@ -244,6 +244,20 @@ def test_correlations_are_over_languages(filled: Path) -> None:
     assert {correlation.points for correlation in correlations.values()} == {3}
 
 
+def test_bytes_of_text_are_given_only_for_the_text_that_an_adapter_was_trained_on(tmp_path: Path) -> None:
+    fill(tmp_path)
+    material = read_material(tmp_path)
+    (dataset,) = (dataset for dataset in material.datasets if dataset.language == "ro")
+    assert material.train_bytes("ro", "conceptnet") == dataset.train_bytes > 0
+    folder = tmp_path / "datasets" / "ro" / "conceptnet"
+    history = [{"version": entry["version"], "content": "0" * 64} for entry in dataset.manifest["history"]]
+    change(folder, history=history)  # as if it had been rebuilt with other text
+    assert read_material(tmp_path).train_bytes("ro", "conceptnet") is None
+    report(tmp_path)
+    adapters = csv.DictReader((tmp_path / "report" / "adapters.csv").read_text("utf-8").splitlines())
+    assert {row["train_bytes"] == "" for row in adapters if row["language"] == "ro"} == {True}
+
+
 def test_the_output_formats_agree(filled: Path) -> None:
     row = row_of(filled, language="ro", method="seq_bn_inv", task="topic")
     score = f"{100 * float(row['mean']):.1f} ± {100 * float(row['sd']):.1f}"

@@ -12,7 +12,19 @@ from manifests import change
 
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
-from lrldata.manifest import ADAPTER, MANIFEST, SCORES, file_entry, fingerprint, sealed, write_json, write_manifest
+from lrldata.dataset import content_of
+from lrldata.manifest import (
+    ADAPTER,
+    DATASET,
+    MANIFEST,
+    SCORES,
+    file_entry,
+    fingerprint,
+    read_manifest,
+    sealed,
+    write_json,
+    write_manifest,
+)
 from lrldata.progress import Progress
 from lrltrain.evaluation.record import TASKS, folder_of, write_run
 
@@ -84,13 +96,18 @@ def build_dataset(out: Path, *languages: str) -> None:
 
 
 def put_adapter(out: Path, language: str, method: str, losses: Sequence[float]) -> str:
-    """Write an adapter's manifest and log, without weights, and return the hash of the manifest."""
+    """Write an adapter's manifest and log, without weights, and return the hash of the manifest.
+
+    It was trained on the language's dataset, if there is one.
+    """
     folder = out / "adapters" / language / "xlm-roberta-base" / f"conceptnet-{method}"
     folder.mkdir(parents=True)
     entries = [{"step": 100 * index, "eval_loss": loss} for index, loss in enumerate(losses)]
     write_json(folder / "log.json", entries)
     manifest: dict[str, Any] = {"name": f"{language}_conceptnet_{method}", "method": method, "recipe": "r"}
     manifest |= {"language": {"code": language, "name": language}, "base": {"id": BASE}, "inputs": [], "settings": {}}
+    dataset = read_manifest(out / "datasets" / language / "conceptnet", DATASET)
+    manifest["inputs"] = [{"kind": "dataset", "name": "conceptnet", "content": content_of(dataset)}] if dataset else []
     counts = dict.fromkeys(("steps", "best_step", "tokens", "parameters", "parameters_of_base"), 1)
     validation_losses = {"validation_loss_before": losses[0], "validation_loss": losses[-1]}
     manifest["trained"] = {**counts, **validation_losses, "corpus": {}, "batching": "packed"}
