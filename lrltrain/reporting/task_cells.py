@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -76,6 +77,9 @@ def read_tasks(
     candidates = {id(group): _candidates(group, groups, against) for group in groups}
     pairs = [(group, _reference_for(group, candidates[id(group)], against)) for group in groups]
     _note_uncompared([group for group, base in pairs if base is None and candidates[id(group)]], against)
+    _note_fewer_seeds(
+        [group for group, base in pairs if base and len({*_paired_runs(group, base)[0]}) < len(group.runs)]
+    )
     resampled = {id(group): _resample(group, group.counts, resamples) for group in groups}
     return [_cell(group, base, resampled, resamples, times) for group, base in pairs]
 
@@ -206,6 +210,16 @@ def _note_uncompared(groups: Sequence[Group], against: Reference) -> None:
         )
 
 
+def _note_fewer_seeds(groups: Sequence[Group]) -> None:
+    """Note the scores whose change is computed from some of their runs."""
+    if groups:
+        examples = [f"{group.row.language} {group.row.method} {group.column.task}" for group in groups[:SHOWN]]
+        note(
+            f"note: {len(groups):,} scores have seeds that their reference lacks, and their changes leave these out: "
+            f"{', '.join(examples)}{', ...' if len(groups) > SHOWN else ''}."
+        )
+
+
 def _cell(group: Group, base: Group | None, resampled: Mapping[int, Floats], resamples: int, times: int) -> Cell:
     by_seed = statistics.by_seed(group.counts).tolist()
     resamples_of_group, values_by_seed = (
@@ -262,7 +276,8 @@ def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resampl
 def _paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:
     """Return the indexes of the runs of both groups that are compared: those with the same seeds.
 
-    A single adapter is compared with each of several, and so is a single run of another base model.
+    A single adapter is compared with each of several, and so is a single run of another base model. Without any shared
+    seed, each run is compared with each.
     """
     adapters = matched(*([adapter for adapter, _ in side.places] for side in (group, base)), single=True)
     seeds = matched(group.seeds, base.seeds, single=group.row.base != base.row.base)
@@ -274,7 +289,7 @@ def _paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:
         for key, base_key in pairs
         if key in group.places and base_key in base.places
     ]
-    own_places, base_places = zip(*indexes or [(0, 0)], strict=True)
+    own_places, base_places = zip(*indexes or product(range(len(group.runs)), range(len(base.runs))), strict=True)
     return list(own_places), list(base_places)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import product
 from typing import TypeVar
 
 from lrldata.output import note
@@ -55,12 +56,15 @@ def joined(
 
 
 def matched(ours: Iterable[int], theirs: Iterable[int], *, single: bool) -> list[tuple[int, int]]:
-    """Return pairs of seeds: the shared ones, or else pairs in order. If `single`, a lone seed is paired with each."""
+    """Return pairs of seeds: the shared ones, or if there are none, each with each.
+
+    If `single`, a lone seed is paired with each, too.
+    """
     our_seeds, their_seeds = sorted(set(ours)), sorted(set(theirs))
-    if single and 1 in (len(our_seeds), len(their_seeds)):
-        return [(our_seed, their_seed) for our_seed in our_seeds for their_seed in their_seeds]
     shared = [seed for seed in our_seeds if seed in their_seeds]
-    return list(zip(shared or our_seeds, shared or their_seeds, strict=False))
+    if not shared or (single and 1 in (len(our_seeds), len(their_seeds))):
+        return list(product(our_seeds, their_seeds))
+    return [(seed, seed) for seed in shared]
 
 
 def column_of(rest: Hashable) -> Hashable:

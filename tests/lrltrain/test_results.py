@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import logging
 import math
 import re
 import shutil
@@ -126,6 +127,26 @@ def test_methods_are_compared_only_on_the_same_items_and_seeds(tmp_path: Path) -
     assert (lora.against.change.value, lora.against.p) == (0, 1), "the one seed that both have"
     (full,) = (cell for cell in read_tasks(tmp_path, 100, 99) if cell.row.method == "full")
     assert full.against is None
+
+
+def test_runs_without_a_shared_seed_are_all_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gold, _ = predictions("topic", 1.0, 1)
+    shares = {("none", 7): 0.4, ("none", 8): 0.5, ("lora", 1): 0.6, ("lora", 2): 0.7, ("lora", 3): 0.9}
+    for (method, seed), share in shares.items():
+        put_run(tmp_path, recipe("ro", "topic", method, seed), gold, predictions("topic", share, seed)[1])
+    cells = {cell.row.method: cell for cell in read_tasks(tmp_path, 100, 99)}
+    change = cells["lora"].against
+    assert change
+    assert change.change.value == pytest.approx(cells["lora"].score.value - cells["none"].score.value)
+    assert not caplog.records
+    put_run(tmp_path, recipe("ro", "topic", "none", 2), gold, predictions("topic", 0.5, 2)[1])
+    with caplog.at_level(logging.INFO, "lrldata"):
+        cells = {cell.row.method: cell for cell in read_tasks(tmp_path, 100, 99)}
+    by_seed = {(method, seed): score for method, cell in cells.items() for _, seed, score in cell.runs}
+    change = cells["lora"].against
+    assert change
+    assert change.change.value == pytest.approx(by_seed["lora", 2] - by_seed["none", 2])
+    assert "1 scores have seeds that their reference lacks" in caplog.text
 
 
 def test_runs_with_other_settings_have_their_own_rows(tmp_path: Path) -> None:
