@@ -76,6 +76,13 @@ def several(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
+def _single(value: Any) -> Any:
+    """Return a local path. Raises ValueError for a list, which a settings file may give where only one path fits."""
+    if isinstance(value, list):
+        raise ValueError("Input should be one path, not a list")  # noqa: TRY004 -- pydantic reports only ValueError
+    return as_local_path(value)
+
+
 def joined(value: Any) -> Any:
     """Return a list of texts as one text with commas, the form that options have."""
     is_text_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
@@ -83,7 +90,7 @@ def joined(value: Any) -> Any:
 
 
 Listed = Annotated[str, BeforeValidator(joined)]
-LocalPath = Annotated[Path, BeforeValidator(as_local_path)]
+LocalPath = Annotated[Path, BeforeValidator(_single)]
 PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # a folder, a file, or an id on the Hub
 
 

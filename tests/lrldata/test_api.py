@@ -124,6 +124,7 @@ def test_a_list_of_languages_gives_a_list_of_datasets(tmp_path: Path) -> None:
         ("ro", {"min_weight": -1.0}, "min_weight: Input should be greater than or equal to 0."),
         ("ro", {"source": "web"}, 'Use source="web" input="FOLDER".'),
         ("ro", {"unit": "lines"}, "unit: not for source"),
+        ("ro", {"source": "web", "input": ["a", "b"]}, "input: Input should be one path, not a list."),
         ("ro", {"sampel": True}, "sampel"),
     ],
 )
