@@ -214,10 +214,8 @@ def _note_fewer_seeds(groups: Sequence[Group]) -> None:
     """Note the scores whose change is computed from some of their runs."""
     if groups:
         examples = [f"{group.row.language} {group.row.method} {group.column.task}" for group in groups[:SHOWN]]
-        note(
-            f"note: {len(groups):,} scores have seeds that their reference lacks, and their changes leave these out: "
-            f"{', '.join(examples)}{', ...' if len(groups) > SHOWN else ''}."
-        )
+        more = f", and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
+        note(f"note: these changes leave out seeds that their reference lacks: {', '.join(examples)}{more}.")
 
 
 def _cell(group: Group, base: Group | None, resampled: Mapping[int, Floats], resamples: int, times: int) -> Cell:

@@ -146,7 +146,7 @@ def test_runs_without_a_shared_seed_are_all_compared(tmp_path: Path, caplog: pyt
     change = cells["lora"].against
     assert change
     assert change.change.value == pytest.approx(by_seed["lora", 2] - by_seed["none", 2])
-    assert "1 scores have seeds that their reference lacks" in caplog.text
+    assert "leave out seeds that their reference lacks: ro lora topic." in caplog.text
 
 
 def test_runs_with_other_settings_have_their_own_rows(tmp_path: Path) -> None:
