@@ -51,27 +51,32 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     """
     script = main_script(context.language)
     texts = repair(documents["text"].fill_null(""), script, context.language.code)
+    lines = _split(pl.DataFrame({"text": texts, "whole": _judge_metadata(documents)}).with_row_index("doc"))
+    # Before lines are changed any further: protected text is neither cut into sentences nor stripped of personal data.
+    found = pl.Series(context.protected.found_in(lines["text"])) if context.protected else pl.lit(False)
+    lines = lines.with_columns(protected=found)
     if context.unit == "sentences":
-        texts = sentences.cut(texts, script, context.language.code)
-    lines = (
-        pl.DataFrame({"text": texts, "whole": _judge_metadata(documents)})
-        .with_row_index("doc")
-        .with_columns(pl.col("text").str.split("\n"))
+        lines = _split(lines.with_columns(sentences.cut(lines["text"], script, context.language.code)))
+    lines = lines.with_columns(
+        pl.col("text").map_batches(partial(pii.replace, language=context.language.code, handles=context.handles))
+    )
+    measured = line_filters.judge(lines["text"], rules(), context.language.scripts, context.language.code)
+    reason = pl.when("protected").then(pl.lit("contaminated")).otherwise(pl.coalesce("whole", "reason"))
+    judged = pl.concat([lines, measured], how="horizontal").with_columns(
+        reason=reason, bytes=pl.col("text").str.len_bytes()
+    )
+    judged = judged.drop("whole", "protected")
+    return _identify(judged, context, context.model) if context.model else _trusted(judged)
+
+
+def _split(texts: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per non-empty line, and one for a document without text."""
+    return (
+        texts.with_columns(pl.col("text").str.split("\n"))
         .explode("text", empty_as_null=False)
         .with_columns(pl.col("text").str.strip_chars())
         .filter((pl.col("text") != "") | (pl.col("whole") == "no_text"))
-        .with_columns(
-            pl.col("text").map_batches(partial(pii.replace, language=context.language.code, handles=context.handles))
-        )
     )
-    measured = line_filters.judge(lines["text"], rules(), context.language.scripts, context.language.code)
-    judged = pl.concat([lines, measured], how="horizontal").with_columns(
-        reason=pl.coalesce("whole", "reason"), bytes=pl.col("text").str.len_bytes()
-    )
-    if context.protected is not None:
-        contaminated = pl.Series(context.protected.found_in(judged["text"]))
-        judged = judged.with_columns(reason=pl.when(contaminated).then(pl.lit("contaminated")).otherwise("reason"))
-    return _identify(judged.drop("whole"), context, context.model) if context.model else _trusted(judged.drop("whole"))
 
 
 def _judge_metadata(documents: pl.DataFrame) -> pl.Series:

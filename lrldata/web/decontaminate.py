@@ -1,5 +1,6 @@
 """Protected text, such as a benchmark, must not be trained on: find the lines that contain parts of it. IO."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,7 @@ from lrldata.web.repair import is_spaced, main_script, repair
 from lrldata.web.shingles import Hashes, collapse_spaces, shingles
 
 WORDS, CHARACTERS = 8, 30  # in a row, shared with protected text: then a line is contaminated
-BENCHMARKS, NAMED = "benchmarks.npz", "FLORES-200 and SIB-200"  # the file, and its name in manifests
-KEPT_OF = {True: 4, False: 16}  # by `spaced`: one of this many hashes is built in, at least one per sentence
+BENCHMARKS, NAMED = "benchmarks.npz", "FLORES-200 devtest and SIB-200"  # the file, and its name in manifests
 _LINES = {None, "text", "tsv", "csv"}  # file types that can be protected: JSON may escape letters
 _SIEVED = np.uint64(44)
 
@@ -53,9 +53,9 @@ class ProtectedText:
 
 
 def open_protected(language: Language, files: Sequence[Path], *, benchmarks: bool = True) -> ProtectedText | None:
-    """Protect the sentences of files, and with `benchmarks` those of FLORES-200 and SIB-200; None if there are none.
+    """Protect the sentences of files, and with `benchmarks` the built-in ones (NAMED); None if there are none.
 
-    A file has one sentence per line; in a tab-separated line, each field is one. Raises InputError.
+    A file has one sentence per line; in a CSV file or a tab-separated line, each field is one. Raises InputError.
     """
     spaced = is_spaced(main_script(language))
     sentences: list[str] = []
@@ -66,10 +66,11 @@ def open_protected(language: Language, files: Sequence[Path], *, benchmarks: boo
             )
         try:
             lines = normalize(file.read_text("utf-8-sig")).split("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            rows = csv.reader(lines) if type_of(file.name) == "csv" else (line.split("\t") for line in lines)
+            sentences += [field for row in rows for field in row if field.strip()]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{file}: cannot be read ({error}).", "Give --protect UTF-8 text files.") from error
-        sentences += [field for line in lines for field in line.split("\t") if field.strip()]
-    hashes, _ = hash_sentences(_repaired(sentences, language), spaced=spaced)
+    hashes = hashes_of(sentences, language)
     sources: list[dict[str, Any]] = [{"name": as_utf8(file.name), "sha256": sha256_of(file)} for file in files]
     if benchmarks and has_benchmarks(language):
         with np.load(_built_in()) as archive:
@@ -79,7 +80,7 @@ def open_protected(language: Language, files: Sequence[Path], *, benchmarks: boo
 
 
 def has_benchmarks(language: Language) -> bool:
-    """Return whether the sentences of FLORES-200 and SIB-200 in a language are built in."""
+    """Return whether the sentences of benchmarks in a language are built in."""
     with np.load(_built_in()) as archive:
         return language.code in archive.files
 
@@ -88,19 +89,11 @@ def _built_in() -> Path:
     return Path(str(files("lrldata.web").joinpath(BENCHMARKS)))
 
 
-def _repaired(sentences: Iterable[str], language: Language) -> pl.Series:
-    return repair(pl.Series(list(sentences), dtype=pl.String), main_script(language), language.code)
-
-
-def few_hashes(sentences: Iterable[str], language: Language) -> Hashes:
-    """Return the sample of hashes that represents sentences in the built-in benchmarks."""
-    spaced = is_spaced(main_script(language))
-    hashes, offsets = hash_sentences(_repaired(sentences, language), spaced=spaced)
-    sampled = hashes % np.uint64(KEPT_OF[spaced]) == 0
-    for begin, end in zip(offsets[:-1].astype(int), offsets[1:].astype(int), strict=True):
-        if begin < end:
-            sampled[begin + int(hashes[begin:end].argmin())] = True
-    return np.unique(hashes[sampled])
+def hashes_of(sentences: Iterable[str], language: Language) -> Hashes:
+    """Return the sorted hashes that represent sentences in protected text."""
+    script = main_script(language)
+    repaired = repair(pl.Series(list(sentences), dtype=pl.String), script, language.code)
+    return np.unique(hash_sentences(repaired, spaced=is_spaced(script))[0])
 
 
 def hash_sentences(texts: pl.Series, *, spaced: bool) -> tuple[Hashes, Hashes]:
