@@ -32,6 +32,13 @@ def by_pair(pair_hash: pl.Expr) -> pl.Expr:
     return (pair_hash % len(TENTHS)).replace_strict(range(len(TENTHS)), TENTHS, return_dtype=pl.String)
 
 
+def site_of(address: pl.Expr) -> pl.Expr:
+    """Return the host in an address, with or without a scheme: in lower case, without a user name, port or `www.`."""
+    return address.str.to_lowercase().str.extract(
+        r"^(?:(?:[a-z][a-z0-9+.-]*:)?//)?(?:[^/?#@]*@)?(?:www\.)?([^/:?#]+)", 1
+    )
+
+
 def at_random(rows: int, seed: int) -> Sequence[str]:
     """Assign 80/10/10 at random, as in the paper: a fact and its reverse may be in different splits."""
     train, held_out = int(rows * 0.8), int(rows * 0.9)

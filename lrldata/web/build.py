@@ -213,7 +213,7 @@ def clean_corpus(
         with progress.waiting("Gathering"):
             written = _write_parts(task, parts, chosen, work, pool)
             saved = spoken.save(parts, chosen.drop_codes, task.decided)
-            spoken.write_saved(saved, work / "rows")
+            spoken.write_saved(saved, chosen.places, work / "rows")
     summaries = [part.summary() for part in parts]
     kept = sum((Tally(**summary["kept"]) for summary in written), saved.tally)
     came_in = sum((Tally(**summary["in"]) for summary in summaries), Tally())

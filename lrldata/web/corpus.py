@@ -172,7 +172,9 @@ def choose(
     for _ in pool.imap_unordered(stages.describe, pending):
         pass
     if not parts:
-        return Selection([], pl.DataFrame(schema={"part": pl.UInt32, "split": pl.String, "shard": pl.Int64}))
+        return Selection(
+            [], pl.DataFrame(schema={"part": pl.UInt32, "doc": pl.UInt32, "split": pl.String, "shard": pl.Int64})
+        )
     before = [part.array("drop_codes") for part in parts]
     drop_codes = [codes.copy() for codes in before]
     described = _read_all(parts, "described")

@@ -26,17 +26,18 @@ Numbers = npt.NDArray[np.int64]
 def repeated_lines(parts: Sequence[Part], memory: int) -> Keys:
     """Return the sorted (folded) hashes of the lines that are in so many documents that they must be parts of pages.
 
-    A turn takes `memory` bytes.
+    Exact copies of a document count as one: an article on many sites is no part of their pages. A turn takes `memory`
+    bytes.
     """
     counts = [part.summary()["left"] for part in parts]
     repeated = []
     for turn, turns in _turns(sum(counts), memory):
-        keys = []
+        keys = [pl.DataFrame(schema={"folded": pl.UInt64, "content": pl.UInt64})]
         for part in parts:
-            lines = part.read("lines", "doc", "folded").filter(pl.col("folded") % turns == turn)
-            keys.append(lines.unique()["folded"].to_numpy())
-        distinct, documents = np.unique(np.concatenate([*keys, np.zeros(0, np.uint64)]), return_counts=True)
-        repeated.append(distinct[documents >= rules()["repeated_in"]])
+            lines = part.read("lines", "doc", "folded").with_columns(content=pl.col("folded").sum().over("doc"))
+            keys.append(lines.filter(pl.col("folded") % turns == turn).select("folded", "content").unique())
+        documents = pl.concat(keys).unique().group_by("folded").len()
+        repeated.append(documents.filter(pl.col("len") >= rules()["repeated_in"])["folded"].to_numpy())
     return np.sort(np.concatenate(repeated))
 
 

@@ -43,6 +43,7 @@ PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
 ZERO_WIDTH_SPACE = "\u200b"
 # Letters between which writers use it to separate words: Lao, Burmese, Khmer, Lanna, Balinese, Javanese.
 _PARTED = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
+INVISIBLE = rf"{CONTROLS}|[\u200B-\u200D]"
 UNUSED_SPACE = re.compile(rf"(?<![{_PARTED}])\u200b(?![{_PARTED}])")
 UNSPACED = frozenset("Thai Laoo Khmr Mymr Tibt Hani Hira Kana Jpan Lana Talu Java Bali Yiii Vaii".split())
 
@@ -57,16 +58,27 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
     if shaped.any():
         plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
         texts = texts.scatter(shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
-    denormalized = texts.str.contains(loose())
-    if denormalized.any():
-        texts = texts.scatter(denormalized.arg_true(), texts.filter(denormalized).str.normalize("NFC"))
-    texts = join_hyphens(texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n"), script, language)
-    texts = texts.str.replace_all(CONTROLS, "").str.replace_all(SPACES, " ")
+    texts = texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
+    invisible = texts.str.contains(INVISIBLE)
+    texts = _composed(texts, script, language)
+    texts = texts.str.replace_all(CONTROLS, "")
     spaced = texts.str.contains(ZERO_WIDTH_SPACE, literal=True)
     if spaced.any():
         cleaned = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
         texts = texts.scatter(spaced.arg_true(), pl.Series(cleaned, dtype=pl.String))
-    return without_joiners(repair_letters(texts, script, language), language)
+    texts = without_joiners(texts, language)
+    if invisible.any():  # what was removed may have separated a letter from its accent, or a hyphen from the line end
+        seen = _composed(texts.filter(invisible), script, language)
+        texts = texts.scatter(invisible.arg_true(), seen)
+    return without_joiners(repair_letters(texts.str.replace_all(SPACES, " "), script, language), language)
+
+
+def _composed(texts: pl.Series, script: str | None, language: str) -> pl.Series:
+    """Return texts in NFC, with words that were hyphenated at line ends joined."""
+    denormalized = texts.str.contains(loose())
+    if denormalized.any():
+        texts = texts.scatter(denormalized.arg_true(), texts.filter(denormalized).str.normalize("NFC"))
+    return join_hyphens(texts, script, language)
 
 
 def _fixed(text: str) -> str:

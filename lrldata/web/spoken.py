@@ -1,7 +1,8 @@
 """Lines of web text that speakers judged: drop those judged wrong, keep those judged right. IO: parts.
 
 A line that is right but would be dropped becomes a row after all, with its document's name and address, in the split of
-its site. It is not saved if the dataset already has the same text, or if it contains text of a benchmark.
+its document or site. It is not saved if the dataset already has the same text, in whatever case, or if it contains text
+of a benchmark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,11 @@ from pathlib import Path
 import polars as pl
 
 from lrldata.ledger import Tally
+from lrldata.normalize import lowered
 from lrldata.review.decisions import Decisions
 from lrldata.review.verdicts import line_id
 from lrldata.schema import WEB
-from lrldata.split import SPLITS, by_pair, content_hash
+from lrldata.split import SPLITS, by_pair, content_hash, site_of
 from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.cross_dedup import CODES
 
@@ -23,8 +25,12 @@ NEVER_SAVED = ("no_text", "contaminated")  # whatever speakers say about them
 # In addition, reasons that do not contradict speakers: another copy is kept, or the dataset is full.
 _NOT_SAVED = [*NEVER_SAVED, "exact_duplicate", "normalised_duplicate", "above_max_bytes", JUDGED_WRONG]
 _SAVED = pl.Schema(
-    {"text": pl.String, "doc": pl.String, "url": pl.String, "site": pl.String, "bytes": pl.UInt32, "reason": pl.String}
-)
+    {
+        **dict.fromkeys(("text", "doc", "url", "site"), pl.String()), "bytes": pl.UInt32(), "reason": pl.String(),
+        "part": pl.UInt32(), "number": pl.UInt32(),  # of the document within its part
+        "folded": pl.UInt64(),
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,12 @@ def _among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
 
 
 def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> RestoredRows:
-    """Return the lines that are right but dropped, each text once: from the document that comes first by name."""
+    """Return the lines that are right but dropped, each once in whatever case: from the first document by name."""
     if decisions is None:
         return RestoredRows(pl.DataFrame(schema=_SAVED))
     reasons = {number: reason for reason, number in CODES.items()}
     frames = []
-    for part, codes in zip(parts, drop_codes, strict=True):
+    for number, (part, codes) in enumerate(zip(parts, drop_codes, strict=True)):
         dropped = (
             part.read("lines", "doc", "text", "bytes").with_columns(code=pl.Series(codes)).filter(pl.col("code") > 0)
         )
@@ -82,28 +88,34 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
         right = dropped.filter(right_among(dropped, decisions))
         documents = part.read("documents").with_row_index("doc")
         lines = pl.concat([part.read("right"), right], how="vertical_relaxed").join(documents, on="doc")
-        site = pl.col("url").str.extract(r"^\w+://(?:www\.)?([^/:?#]+)", 1)
-        frames.append(
-            lines.with_columns(site=site).drop("doc").rename({"name": "doc"}).select(_SAVED.names()).cast(_SAVED)
+        lines = lines.rename({"doc": "number", "name": "doc"}).with_columns(
+            site=site_of(pl.col("url")), part=pl.lit(number), folded=lowered(lines["text"]).hash(1)
         )
-    rows = pl.concat([pl.DataFrame(schema=_SAVED), *frames]).sort("text", "doc", "reason").unique("text", keep="first")
+        frames.append(lines.select(_SAVED.names()).cast(_SAVED))
+    rows = pl.concat([pl.DataFrame(schema=_SAVED), *frames]).sort("text", "doc", "reason")
+    rows = rows.unique("folded", keep="first", maintain_order=True)
     existing = [
-        text
+        part.read("lines", "folded").filter(pl.Series(codes == 0) & pl.col("folded").is_in(rows["folded"].implode()))
         for part, codes in zip(parts, drop_codes, strict=True)
-        for text in part.read("lines", "text").filter(
-            pl.Series(codes == 0) & pl.col("text").is_in(rows["text"].implode())
-        )["text"]
     ]
-    return RestoredRows(rows.filter(~pl.col("text").is_in(existing)).sort("text"))
+    return RestoredRows(rows.join(pl.concat([rows.select("folded").clear(), *existing]), on="folded", how="anti"))
 
 
-def write_saved(saved: RestoredRows, rows: Path) -> None:
-    """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`."""
+def write_saved(saved: RestoredRows, places: pl.DataFrame, rows: Path) -> None:
+    """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`.
+
+    `places` has the splits of the kept documents, by part and doc. Other documents are placed by their site or name.
+    """
     keys = content_hash(saved.rows.select(pl.coalesce("site", "doc"))["site"])
-    placed = saved.rows.with_columns(
-        split=pl.select(by_pair(pl.lit(keys))).to_series(),
-        order=content_hash(saved.rows["text"]),
-        line=pl.lit(0, pl.UInt32),
+    kept = places.select("part", pl.col("doc").alias("number"), pl.col("split").alias("of_document"))
+    placed = (
+        saved.rows.with_columns(split=pl.select(by_pair(pl.lit(keys))).to_series())
+        .join(kept, on=["part", "number"], how="left", maintain_order="left")
+        .with_columns(
+            split=pl.coalesce("of_document", "split"),
+            order=content_hash(saved.rows["text"]),
+            line=pl.lit(0, pl.UInt32),
+        )
     )
     for split in SPLITS:
         split_rows = placed.filter(pl.col("split") == split)

@@ -14,7 +14,7 @@ from lrldata.normalize import lowered
 from lrldata.paths import state_of
 from lrldata.review.decisions import Decisions
 from lrldata.schema import WEB
-from lrldata.split import content_hash
+from lrldata.split import content_hash, site_of
 from lrldata.web import document_filters, pii, samples, spoken
 from lrldata.web.chunks import DropCodes, Part, read_frame, write_atomically
 from lrldata.web.clean import CleaningContext, clean
@@ -145,8 +145,7 @@ def _drop_documents(drop_codes: DropCodes, doc: pl.Series, judged: pl.DataFrame)
 
 
 def _documents_of(part: Part) -> pl.DataFrame:
-    host = pl.col("url").str.extract(r"^\w+://(?:www\.)?([^/:?#]+)", 1)
-    return part.read("documents").with_row_index("doc").with_columns(site=host)
+    return part.read("documents").with_row_index("doc").with_columns(site=site_of(pl.col("url")))
 
 
 def reassess_documents(task: Task, part: Part, drop_codes: DropCodes, before: DropCodes) -> DropCodes:
