@@ -33,9 +33,10 @@ def text_of(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, s
 
     Raises InputError if the value is not text.
     """
-    name = next((name for name in names if row.values.get(name) is not None), None)
-    if name is None:
+    given = [name for name in names if row.values.get(name) is not None]
+    if not given:
         return None, None
+    name = next((name for name in given if not _is_blank(row.values[name])), given[0])
     value = row.values[name]
     if not isinstance(value, str):
         kind = {dict: "an object", list: "a list", bool: "a boolean"}.get(type(value), "a number")
@@ -43,6 +44,10 @@ def text_of(shard: Shard, row: Row, names: Iterable[str]) -> tuple[str | None, s
     if len(value) > LONGEST_TEXT // 4 and len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
         raise InputError(f"{shard.place}: {row.where}: {name!r} is {TOO_LONG}.", SPLIT)
     return _whole(value), name
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _whole(text: str) -> str:

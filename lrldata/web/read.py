@@ -237,10 +237,13 @@ def _choose(shard: Shard, names: list[str], columns: Columns) -> tuple[str, str 
 
 def _shaped(frame: pl.DataFrame, texts: Sequence[str], url: str | None) -> pl.DataFrame:
     """Convert the columns of a file to those of documents; the text of a row is that of the first column with one."""
+    # The first column that is not blank, or else the first that is not null.
+    given = [(name, pl.col(name).str.contains(r"\S")) for name in texts] if len(texts) > 1 else []
+    given += [(name, pl.col(name).is_not_null()) for name in texts]
     return frame.select(
         (pl.col(url) if url else pl.lit(None, pl.String)).alias("url"),
-        normalized(pl.coalesce(texts)).alias("text"),
-        pl.coalesce(pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in texts).alias("column"),
+        normalized(pl.coalesce(pl.when(is_given).then(name) for name, is_given in given)).alias("text"),
+        pl.coalesce(pl.when(is_given).then(pl.lit(name)) for name, is_given in given).alias("column"),
         *(_metadata(frame, name) for name in METADATA),
     )
 

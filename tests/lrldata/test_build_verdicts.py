@@ -1,8 +1,10 @@
 """Builds with verdicts: lines are kept or dropped as speakers decided, counted in the ledger, and reproducible."""
 
+import random
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from lrldata.conceptnet.build import build
@@ -19,6 +21,10 @@ from lrldata.web.config import load_web_config
 from lrldata.workspace import Dataset
 
 QUIET = Progress(quiet=True)
+WORDS = (
+    "bunica vecinul copiii pâinea apa casa drumul pădurea câinele cartea școala iarna vara plouă ninge merge cântă "
+    "citește doarme vede aude spune face vine pleacă mâine astăzi ieri mereu acolo aici lângă sub peste prin fără"
+)
 
 
 def flags(root: Path, **options: Any) -> dict[str, Any]:
@@ -26,7 +32,7 @@ def flags(root: Path, **options: Any) -> dict[str, Any]:
 
 
 def build_glotcc(root: Path, **options: Any) -> Dataset:
-    return build_web(load_web_config(None, flags(root, source="glotcc", **options)), QUIET)[0]
+    return build_web(load_web_config(None, flags(root, **{"source": "glotcc", **options})), QUIET)[0]
 
 
 def texts(folder: Path) -> list[str]:
@@ -83,6 +89,55 @@ def test_the_same_verdicts_give_the_same_bytes_with_any_number_of_workers(tmp_pa
     assert build_glotcc(tmp_path / "a", verdicts=file).status == "unchanged"
     file.write_text(as_json_lines(judged[:-1]), encoding="utf-8")
     assert build_glotcc(tmp_path / "a", verdicts=file).status == "built"
+
+
+def test_a_restored_line_is_in_the_split_of_its_document(tmp_path: Path) -> None:
+    words, rng = WORDS.split(), random.Random(4)
+    (tmp_path / "pages").mkdir()
+    for number in range(40):
+        kept = f"{' '.join(rng.sample(words, 14)).capitalize()}."
+        noise = f"Adaugă în coș {' '.join(rng.sample(words, 3))} acum"
+        (tmp_path / "pages" / f"{number}.txt").write_text(f"{kept}\n{noise}\n", "utf-8")
+    options = {"source": "web", "input": tmp_path / "pages", "sample": False, "lid": "none"}
+    first = build_glotcc(tmp_path, **options)
+    dropped = [entry for entry in frame_of(first.path).lines if entry.text.startswith("Adaugă")]
+    assert len(dropped) > 10
+    append(
+        first.path,
+        [
+            Verdict(
+                language="ro", source="web", version=first.version, line=entry.line, decision="right",
+                reviewer="Ana", time="2026-01-01T00:00:00Z",
+            )
+            for entry in dropped
+        ],
+    )  # fmt: skip
+    built = build_glotcc(tmp_path, **options, verdicts=first.path / VERDICTS)
+    rows = open_dataset(built.path)[1].collect()
+    assert len(rows) >= 30 + len(dropped)
+    assert rows.group_by("doc").agg(splits=pl.col("split").n_unique())["splits"].max() == 1
+
+
+def test_lines_that_differ_only_in_case_are_restored_once(tmp_path: Path) -> None:
+    options = {"source": "web", "input": tmp_path / "page.txt", "sample": False, "lid": "none"}
+    other = "Vecinul nostru a plantat ieri trei meri, doi peri și un cireș lângă gardul vechi."
+    (tmp_path / "page.txt").write_text(f"Acasă sus\n\nACASĂ SUS\n\n{other}\n", "utf-8")
+    first = build_glotcc(tmp_path, **options)
+    dropped = [entry for entry in frame_of(first.path).lines if entry.text.lower() == "acasă sus"]
+    assert len(dropped) == 2
+    append(
+        first.path,
+        [
+            Verdict(
+                language="ro", source="web", version=first.version, line=entry.line, decision="right",
+                reviewer="Ana", time="2026-01-01T00:00:00Z",
+            )
+            for entry in dropped
+        ],
+    )  # fmt: skip
+    built = build_glotcc(tmp_path, **options, verdicts=first.path / VERDICTS)
+    assert sorted(texts(built.path)) == sorted(["ACASĂ SUS", other])
+    assert built.ledger.judged_right.rows == 1
 
 
 def test_right_verdicts_on_kept_lines_change_nothing(tmp_path: Path) -> None:

@@ -286,6 +286,17 @@ def test_of_two_text_columns_the_filled_one_is_read_and_recorded(tmp_path: Path)
     assert manifest["text_column"] == dataset.notes["text_column"] == {"content": 2, "text": 2}
 
 
+def test_a_blank_cell_does_not_hide_the_text_in_another_column(tmp_path: Path) -> None:
+    rows = [["", DOCUMENTS[0]], [" ", DOCUMENTS[1]], [DOCUMENTS[2], ""], ["", ""]]
+    expected = [*DOCUMENTS[:3], ""]
+    (tmp_path / "a.csv").write_text(as_csv(",", [["content", "text"], *rows]), "utf-8")
+    frame = pl.DataFrame(rows, {"content": pl.String, "text": pl.String}, orient="row")
+    frame.write_parquet(tmp_path / "a.parquet")
+    frame.write_ndjson(tmp_path / "a.jsonl")
+    for name in ("a.csv", "a.parquet", "a.jsonl"):
+        assert [text or "" for text in documents(tmp_path / name)] == expected, name
+
+
 def as_csv(delimiter: str, rows: list[list[Any]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, delimiter=delimiter).writerows(rows)

@@ -1,6 +1,8 @@
 """Web text: what is repaired, what is dropped and why, and what a build makes of it."""
 
 import random
+import unicodedata
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from make_benchmarks import benchmark_sentences
 
 from lrldata import explain
 from lrldata.engine import WorkerPool
@@ -18,12 +21,13 @@ from lrldata.langid import load_model
 from lrldata.language import find, languages
 from lrldata.ledger import WEB_REASONS
 from lrldata.progress import Progress
+from lrldata.split import site_of
 from lrldata.web import garbled, line_filters, minhash, pii, samples
 from lrldata.web.build import clean_corpus
 from lrldata.web.characters import count
 from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.config import WebConfig
-from lrldata.web.decontaminate import open_protected
+from lrldata.web.decontaminate import BENCHMARKS, hashes_of, open_protected
 from lrldata.web.document_filters import judge
 from lrldata.web.minhash import signatures
 from lrldata.web.read import find_shards
@@ -423,6 +427,84 @@ def test_benchmarks_are_protected_without_shipping_their_text(shared: Path) -> N
             (shared / "text" / name / "ntrex.txt").read_text("utf-8").strip().split("\n") if code == "ro" else [THAI[0]]
         )
         assert protected.found_in(pl.Series(other_text)).mean() < 0.001
+
+
+def test_the_built_in_hashes_are_those_of_the_benchmarks(shared: Path) -> None:
+    with np.load(str(resources.files("lrldata.web").joinpath(BENCHMARKS))) as archive:
+        for code in ("ku", "mk", "ro", "th"):
+            sentences = benchmark_sentences(shared, find(code))
+            assert len(sentences) > 1_500
+            assert (archive[code] == hashes_of(sentences, find(code))).all(), "run tools/make/make_benchmarks.py"
+
+
+LONG = "Vecinul nostru a plantat ieri trei meri, doi peri și un cireș lângă gardul vechi din grădină"
+
+
+def test_eight_consecutive_words_of_protected_text_are_found(tmp_path: Path) -> None:
+    words = LONG.split()
+    (tmp_path / "test.txt").write_text(LONG, "utf-8")
+    protected = open_protected(find("ro"), [tmp_path / "test.txt"], benchmarks=False)
+    assert protected
+    inside = [f"Am auzit că {' '.join(words[at : at + 8])} la noi" for at in range(len(words) - 7)]
+    assert protected.found_in(pl.Series(inside)).all()
+    assert not protected.found_in(pl.Series([f"Am auzit că {' '.join(words[:7])} la noi"])).any()
+
+
+@pytest.mark.parametrize("unit", ["lines", "sentences"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        "Ce mai faci azi, draga mea? Eu sunt foarte bine, mulțumesc frumos. Ne vedem mâine la prânz.",
+        "Sună acum la 0722 123 456 pentru o ofertă bună.",
+        "Scrie la ion.pop@gmail.com pentru detalii despre casă.",
+    ],
+)
+def test_protected_text_is_found_before_it_is_cut_or_changed(item: str, unit: str, tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text(item, "utf-8")
+    protected = open_protected(find("ro"), [tmp_path / "test.txt"], benchmarks=False)
+    context = CleaningContext(find("ro"), None, protected, unit)
+    assert set(clean(documents(f"{item}\n{ROMANIAN[0]}"), context)["reason"]) == {"contaminated", None}
+
+
+def test_each_cell_of_a_csv_file_is_protected(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text('text,label\n"Mâncarea a fost rece, și scumpă.",negativ\n', "utf-8")
+    protected = open_protected(find("ro"), [tmp_path / "test.csv"], benchmarks=False)
+    assert protected
+    assert protected.found_in(pl.Series(["Mâncarea a fost rece, și scumpă."])).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\u00a0\u200b\u00a0b", "x \u200b y", "x \u200d y", "în-\u200b\ntors", "e\u200b\u0301", "a\u200d\u0301",
+        "o\ufeff\u0302", "e\u00ad\u0301", "مى\u200d\u0654", "casă\u00ad \nmare", "co\u00ad\ntidian",
+    ],
+)  # fmt: skip
+def test_repaired_text_is_repaired_to_itself(text: str) -> None:
+    once = repair(pl.Series([text]), "Latn", "ro")
+    assert repair(once, "Latn", "ro").to_list() == once.to_list()
+    assert unicodedata.is_normalized("NFC", once[0])
+    assert "  " not in once[0]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://www.Site1.ro/p?q", "site1.ro/p", "//site1.ro/p", "HTTP://SITE1.RO:8080/x", "WWW.site1.ro",
+        "https://ana:pw@site1.ro/", "https://site1.ro/a@b",
+    ],
+)  # fmt: skip
+def test_a_site_has_one_name_however_its_address_is_written(address: str) -> None:
+    assert pl.select(site_of(pl.lit(address))).item() == "site1.ro"
+
+
+@pytest.mark.parametrize("copies", [1, 5])
+def test_an_article_on_many_sites_is_kept_once(copies: int) -> None:
+    article = "\n".join(ROMANIAN)
+    pages = documents(*[article] * copies, urls=[f"https://s{number}.example.org/" for number in range(copies)])
+    rows, result = cleaned(pages)
+    assert sorted(rows["text"]) == sorted(ROMANIAN)
+    assert "repeated_line" not in result.ledger.dropped
 
 
 def frame(seed: int = 3, count: int = 12) -> pl.DataFrame:
