@@ -143,6 +143,12 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
                 f"{path}: is not empty.", "Give another folder: existing files would be mixed with the new ones."
             )
         _write(path, model, stack)
+    own = set(map(id, stack.parameters()))
+    if any(weight.requires_grad and id(weight) not in own for weight in model.parameters()):
+        note(
+            "note: only the adapter was saved. If you trained the model, its other weights changed too: call "
+            "model.requires_grad_(False) before load_adapter to train only the adapter."
+        )
     return path
 
 
