@@ -131,7 +131,8 @@ class Blocks:
         rng = np.random.default_rng((self.seed, epoch, block))
         pieces = self.corpus.block(block)
         masked = [self.masking.apply(piece, self.vocabulary, rng) for piece in pieces]
-        if all((labels == IGNORED).all() for _, labels in masked):  # every block needs a label
+        # Blocks without a label are no problem: to force one would mask short lines more often. But a split needs one.
+        if len(self) == 1 and all((labels == IGNORED).all() for _, labels in masked):
             masked[0] = self.masking.apply(pieces[0], self.vocabulary, rng, at_least_one=True)
         return Block(
             np.concatenate([inputs for inputs, _ in masked]),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lrltrain.config import Objective
+from lrltrain.models import accepts_argument
 
 Form = Literal["added", "ones"]
 SAME = 1e-3  # relative difference of logits in fp32; attention kernels sum in different orders
@@ -30,7 +31,8 @@ class PackedAttention:
     `first_position` is the position id of a segment's first token (2 in XLM-R, 0 in BERT). It is None if the model
     cannot keep segments apart; the model then numbers its positions itself. `mask` is the form of the attention mask:
     `added` to the scores, (rows, 1, length, length), or `ones` and zeros, (rows, length, length). With a `reach`,
-    sliding-window layers get their own mask, which is limited to tokens at most that far away.
+    sliding-window layers get their own mask, which is limited to tokens at most that far away. With `typed`, the model
+    gets token types of zero: transformers 4 cuts its own from a table that a row of several lines can exceed.
     """
 
     objective: Objective
@@ -38,6 +40,7 @@ class PackedAttention:
     mask: Form = "added"
     dtype: torch.dtype = torch.float32
     reach: int | None = None
+    typed: bool = False
 
     @property
     def separates_segments(self) -> bool:
@@ -61,6 +64,7 @@ class PackedAttention:
             "input_ids": batch["input_ids"],
             "attention_mask": mask,
             "position_ids": batch["position_ids"] + self.first_position,
+            **({"token_type_ids": torch.zeros_like(batch["input_ids"])} if self.typed else {}),
         }
 
     def _in_form(self, visible: Tensor) -> Tensor:
@@ -95,7 +99,10 @@ def probe_packing(model: Any, objective: Objective, vocabulary: int, longest: in
     fits_offset = after_padding + len(ids_a) <= (getattr(text_config, "max_position_embeddings", None) or 0)
     forms: tuple[Form, ...] = ("added",) if objective == "clm" else ("added", "ones")
     starts = (0, after_padding) if fits_offset else (0,)  # an index out of range would break the CUDA context
-    candidates = [PackedAttention(objective, start, form, parameter.dtype, reach) for form in forms for start in starts]
+    typed = objective == "mlm" and accepts_argument(model, "token_type_ids")
+    candidates = [
+        PackedAttention(objective, start, form, parameter.dtype, reach, typed) for form in forms for start in starts
+    ]
     joined = PackedAttention(objective, dtype=parameter.dtype)
     results = [(_difference(model, candidate, batch, expected), candidate) for candidate in candidates]
     smallest = min((difference for difference, _ in results), default=inf)

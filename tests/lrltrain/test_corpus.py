@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import model_of
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -239,3 +240,29 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
         assert count > 18_000 * copies
         peaks.append(megabytes)
     assert peaks[1] < peaks[0] + 15, f"{peaks} MB"
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "electra"])
+def test_a_row_of_lines_may_be_longer_than_the_model_reads(kind: str) -> None:
+    model = model_of(kind, max_position_embeddings=34, pad_token_id=1)
+    attention = probe_packing(model, "mlm", 64)
+    lines = [torch.randint(5, 64, (size,)) for size in (30, 29, 20)]
+    batch = {
+        "input_ids": torch.cat(lines)[None],
+        "segments": torch.cat([torch.full((len(line),), number) for number, line in enumerate(lines, 1)])[None],
+        "position_ids": torch.cat([torch.arange(len(line)) for line in lines])[None],
+    }
+    with torch.no_grad():
+        together = model(**attention.inputs(batch)).logits[0]
+        alone = torch.cat([model(input_ids=line[None]).logits[0] for line in lines])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+def test_short_lines_are_masked_as_often_as_long_ones(tmp_path: Path, whole_word: bool) -> None:
+    corpus = corpus_of([f"{line} {number}" for number in range(400) for line in ("mere", "apa rece")], tmp_path, "line")
+    blocks = Blocks(corpus, VOCABULARY, Masking("mlm", whole_word=whole_word), seed=1)
+    labels = np.concatenate([blocks[number].labels for number in range(len(blocks))])
+    ids = np.concatenate([corpus.block(number)[0] for number in range(len(blocks))])
+    share = (labels != IGNORED).sum() / (~VOCABULARY.special[ids]).sum()
+    assert share == pytest.approx(0.15, abs=0.02)
