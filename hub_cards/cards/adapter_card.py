@@ -10,7 +10,7 @@ from hub_cards.cards.licenses import SOURCES, License, titled
 from hub_cards.cards.measured import entries, rows
 from hub_cards.cards.perplexities import perplexity_entries, perplexity_rows
 from hub_cards.cards.rebuild import MINI, fit_command, fused_names, revision_of
-from hub_cards.cards.render import code, linked, sections
+from hub_cards.cards.render import INPUTS_LISTED, code, linked, sections
 from hub_cards.cards.source import Source
 from lrldata.card import Markdown, inline
 from lrldata.language import find, find_recorded
@@ -232,8 +232,10 @@ def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[
             steps.append(f"a dataset, `sha256` in its manifest: {code(entry['manifest_sha256'])}{location}")
             steps += [
                 f"{code(source['name'])}, from which that dataset was built: SHA-256 {code(source['sha256'])}"
-                for source in text.inputs
+                for source in text.inputs[:INPUTS_LISTED]
             ]
+            if (more := len(text.inputs) - INPUTS_LISTED) > 0:
+                steps.append(f"{more:,} more files, whose hashes are in that manifest")
         elif entry["kind"] == "adapter":
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
             member = next((each for each in members if each["manifest_sha256"] == entry["manifest_sha256"]), None)

@@ -6,7 +6,7 @@ from typing import Any
 from hub_cards.cards.card import Card
 from hub_cards.cards.licenses import License, titled
 from hub_cards.cards.rebuild import rebuild_command
-from hub_cards.cards.render import sections
+from hub_cards.cards.render import INPUTS_LISTED, sections
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find_recorded
@@ -27,6 +27,7 @@ def dataset_card(parts: Mapping[str, Mapping[str, Any]], repository: str, versio
     values = {
         "parts": described,
         "cited": [part["name"] for part in described if not part["manifest"].get("sample")],
+        "inputs_listed": INPUTS_LISTED,
         "language": language,
         "note": _note(described, language.note or ""),
         "repository": repository,

@@ -8,10 +8,10 @@ from typing import Any
 # Rated power of a whole device in watts, from the manufacturers' data sheets. The first name that matches is used, as a
 # whole: an A1000 is no A100. OTHERS are variants with another rated power, and slices of a device.
 RATED = {
-    "H200": 700, "H100 NVL": 400, "H100 PCIe": 350, "H100": 700, "B200": 1000, "A100-PCIE": 250, "A100 80GB PCIe": 300,
-    "A100": 400, "A40": 300, "A10G": 300, "A10": 150, "L40S": 350, "L40": 300, "L4": 72, "T4": 70, "V100": 300,
-    "P100": 250, "RTX 6000 Ada": 300, "RTX A6000": 300,
-    "RTX 4090": 450, "RTX 4080": 320, "RTX 3090": 350, "RTX 3080": 320,
+    "H200 NVL": 600, "H200": 700, "H100 NVL": 400, "H100 PCIe": 350, "H100": 700, "B200": 1000,
+    "A100-PCIE": 250, "A100 80GB PCIe": 300, "A100": 400, "A40": 300, "A10G": 300, "A10": 150,
+    "L40S": 350, "L40": 300, "L4": 72, "T4": 70, "V100-PCIE": 250, "V100": 300, "P100-SXM2": 300, "P100": 250,
+    "RTX 6000 Ada": 300, "RTX A6000": 300, "RTX 4090": 450, "RTX 4080": 320, "RTX 3090": 350, "RTX 3080": 320,
 }  # fmt: skip
 OTHERS = re.compile(r"\b(Laptop|Max-Q|Mobile|MIG|SUPER|Ti|D)\b")
 WATTS_PER_THREAD = 10  # for processors, whose rated power is about 65 to 350 W for 8 to 64 threads

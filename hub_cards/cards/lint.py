@@ -186,7 +186,7 @@ def _of_text(body: str, present: Collection[str] | None) -> Iterator[str]:
     for placeholder in _LEFT_OVER:
         if placeholder in prose:
             yield f"the text contains {placeholder!r}, a placeholder that was not filled in"
-    if re.search(r"\b(None|nan|NaN)\b", prose):
+    if re.search(r"(?<![\w/-])(None|nan|NaN)(?![\w/-])", prose):
         yield "the text contains None or nan in place of a value"
     if body.count("```") % 2:
         yield "a code block is not closed"

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined, Undef
 from lrldata.card import UNSEEN, Markdown, inline, visible
 from lrldata.output import size
 
+INPUTS_LISTED = 50  # input files on a card; the hashes of more are in the manifest
 WIDE = 64  # characters of a command line after which the next option starts a new line
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

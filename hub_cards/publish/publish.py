@@ -8,7 +8,7 @@ from hub_cards.artifacts import open_workspace
 from hub_cards.config import PushConfig
 from hub_cards.publish.hub import Account, Collection, Hub
 from hub_cards.publish.plan import Plan, make_plan
-from hub_cards.publish.repository import Kind
+from hub_cards.publish.repository import File, Kind, LocalFile
 from hub_cards.publish.retry import Patience
 from hub_cards.publish.selection import languages_of, note_unused_licence, plans_of
 from lrldata.errors import PublishError, UsageError
@@ -144,10 +144,14 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
 def _check_duplicates(plan: Plan, other: Plan | None) -> None:
     """Raise UsageError if two folders would be published as one repository. All languages share lrl-mini."""
     if other and plan.repository.what != "base":
-        first, second = (next((str(file.content) for file in item.repository.files), "") for item in (other, plan))
+        first, second = (next(map(_place_of, item.repository.files), "") for item in (other, plan))
         raise UsageError(
             f"{plan.repository.id}: two folders map to this repository, with {first} and {second}.", "Move one away."
         )
+
+
+def _place_of(file: File) -> str:
+    return str(file.content.folder) if isinstance(file.content, LocalFile) else file.path
 
 
 def refuse_conflicts(plans: tuple[Plan, ...] | list[Plan]) -> None:

@@ -311,6 +311,8 @@ def test_two_folders_for_one_repository_and_an_edited_score_are_refused(
     twins = publish(out, "--kind", "adapter")
     assert twins.returncode == 2
     assert "two folders map to this repository" in twins.stderr
+    assert f"{out / 'adapters' / 'ro' / 'old'}" in twins.stderr
+    assert "LocalFile" not in twins.stderr
     shutil.rmtree(out / "adapters" / "ro" / "old")
     (file,) = out.glob("scores/ro/lrl-mini/ro_*/*/scores.json")
     score = json.loads(file.read_text("utf-8"))

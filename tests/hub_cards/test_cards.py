@@ -16,6 +16,7 @@ import pytest
 from hub_cards.artifacts import read_dataset
 from hub_cards.cards.dataset_card import dataset_card
 from hub_cards.cards.energy import estimate
+from hub_cards.cards.lint import lint
 from hub_cards.cards.rebuild import rebuild_command
 from hub_cards.cards.render import duration, plain, share, short
 from lrldata.conceptnet.dump import OFFICIAL
@@ -48,6 +49,19 @@ def test_the_command_in_the_card_reproduces_the_same_bytes(card: str, tmp_path: 
     assert len(shards) == 3
     for name, digest in shards:
         assert sha256_of(tmp_path / "ws" / "datasets" / "ro" / "conceptnet" / name) == digest
+
+
+def test_a_card_lists_few_of_many_input_files(folder: Path) -> None:
+    dataset = read_dataset(folder)
+    inputs = [{"name": f"page-{number}.txt", "sha256": "0" * 64} for number in range(10_000)]
+    verdicts = {"right": 1, "wrong": 2, "sha256": "f" * 64}
+    manifest = dataset.manifest | {"inputs": inputs, "verdicts": verdicts}
+    part = {"manifest": manifest, "samples": dataset.samples, "licence": {"id": "cc0-1.0"}}
+    text = dataset_card({"conceptnet": part}, "my-org/lrl-ro", "1.0.0").text
+    assert lint(text) == []
+    assert len(text) < 100_000
+    assert "and 9,950 more, whose hashes are in `conceptnet/manifest.json`" in text
+    assert f"the verdicts with the hash `{'f' * 64}`, which are not published" in text
 
 
 def test_the_ledger_in_the_card_adds_up(card: str, folder: Path) -> None:
@@ -174,6 +188,8 @@ def test_energy_is_power_times_time() -> None:
     [
         ("NVIDIA A100-SXM4-80GB", 400),
         ("Tesla V100-SXM2-16GB", 300),
+        ("Tesla V100-PCIE-16GB", 250),
+        ("NVIDIA H200 NVL", 600),
         ("NVIDIA GeForce RTX 4090", 450),
         ("NVIDIA RTX A1000", None),
         ("NVIDIA RTX A4000", None),

@@ -35,6 +35,12 @@ def test_a_good_card_has_no_fault() -> None:
     assert lint(readme(license="other", license_name="x", license_link="https://x.org")) == []
 
 
+def test_min_nan_is_a_language_and_nan_no_value() -> None:
+    assert lint(readme("# lrl-mini-nan-text-lora\n\n`my-org/lrl-nan` and adapters/nan/x.")) == []
+    for value in ("None", "nan", "NaN"):
+        assert "None or nan" in str(lint(readme(f"# Title\n\nThe loss is {value}.")))
+
+
 def test_no_is_norwegian_and_is_written_in_quotes() -> None:
     assert "'no'" in readme(language=["no"])
     assert lint(readme(language=["no"])) == []
