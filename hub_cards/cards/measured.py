@@ -32,6 +32,7 @@ def task_result(score: TaskScore) -> dict[str, Any]:
         "p": rounded(cell.against.p),
         "p_corrected": rounded(cell.against.p_corrected),
         "comparisons": score.comparisons,
+        **({"runs": cell.against.runs} if cell.against.runs else {}),
     }
     return {
         "task": cell.column.task,
@@ -142,7 +143,9 @@ def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:
     if against:
         mark = MARK if is_clear(Interval(**against["change"]), against["p_corrected"]) else ""
         value, low, high = (changed(against["change"][key], column) for key in ("value", "low", "high"))
-        row |= {"change": f"{value}{mark} ({low} to {high})", "p": p_value(against["p_corrected"])}
+        runs = against.get("runs")  # if the base model lacks some of the seeds
+        fewer = f", {runs} seed{'s' * (runs != 1)}" if runs else ""
+        row |= {"change": f"{value}{mark} ({low} to {high}){fewer}", "p": p_value(against["p_corrected"])}
         row["comparisons"] = f"{against['comparisons']:,}"
     return row
 

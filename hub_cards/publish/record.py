@@ -95,6 +95,7 @@ class _Change(_Strict):
     p: FiniteFloat
     p_corrected: FiniteFloat
     comparisons: PositiveInt
+    runs: PositiveInt | None = None
 
 
 class _Data(_Measured):

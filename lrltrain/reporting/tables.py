@@ -48,11 +48,13 @@ class Comparison:
     """A comparison on the same items, with the base model without an adapter or another reference of the report.
 
     `change` is a difference of F1 or a ratio of perplexities; `resampled` are its values in the bootstrap resamples.
+    `runs` is the number of runs that it was computed from, if the score has more of them.
     """
 
     change: Interval
     p: float
     p_corrected: float = 1.0
+    runs: int | None = None
     resampled: Floats | None = field(default=None, compare=False, repr=False)
 
 

@@ -268,7 +268,9 @@ def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resampl
     differences = own_resamples - base_resamples
     by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_places), (base, base_places)))
     wider = statistics.widening(differences, *(_values_by_seed(*arguments) for arguments in by_seed))
-    return Comparison(statistics.percentiles(value, differences, -1.0, 1.0, wider), p, resampled=differences)
+    change = statistics.percentiles(value, differences, -1.0, 1.0, wider)
+    runs = len(own_places) if len(own_places) < len(group.runs) else None
+    return Comparison(change, p, runs=runs, resampled=differences)
 
 
 def _paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:

@@ -348,3 +348,20 @@ def test_a_dataset_s_local_card_covers_all_sources_like_the_published_one(
     }  # fmt: skip
     shutil.rmtree(second)
     assert card_of(first) == alone
+
+
+def test_a_change_over_fewer_seeds_than_the_score_says_so(tmp_path: Path) -> None:
+    out = tmp_path / "ws"
+    identity = add_adapter(out, "ro", "lora")
+    add_runs(out, "ro", "topic", "none", None)
+    add_runs(out, "ro", "topic", "lora", identity)
+    (folder,) = out.glob("scores/ro/*/*lora*/topic-*/seed-1")
+    (base,) = (path for path in out.glob("scores/ro/*/*/topic-*/seed-2") if "lora" not in str(path))
+    shutil.rmtree(base)
+    assert folder.is_dir()
+    render(out / "adapters" / "ro" / "xlm-roberta-base" / "conceptnet-lora", "my-org", tmp_path / "card")
+    card = (tmp_path / "card" / "README.md").read_text("utf-8")
+    (row,) = (line for line in card.splitlines() if line.startswith("| topic"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[3] == "2"
+    assert cells[5].endswith(", 1 seed")
