@@ -22,6 +22,7 @@ from lrldata.manifest import (
     sealed,
     write_json,
 )
+from lrldata.output import note
 from lrldata.paths import inside, remove_tree
 from lrldata.versions import other_versions
 from lrltrain.artifact import NOT_NEEDED, owned_by
@@ -29,6 +30,7 @@ from lrltrain.config import FitConfig
 from lrltrain.methods import READERS
 from lrltrain.models import Base
 from lrltrain.names import base_name, distinct
+from lrltrain.precision import precision_of
 from lrltrain.training.checkpoints import whole_steps
 
 RECIPE = "recipe.json"
@@ -49,7 +51,8 @@ def start_or_resume(
 
     Returns the run's recipe: the given one and, if settings were changed along the way, `resumed` with the step of
     each change and the earlier settings. `group` names the adapters that train together; a run that resumes keeps the
-    group that it started in (see `group_of`). Raises StorageError, UsageError.
+    group that it started in (see `group_of`). The precision may differ if it is `auto` and the run moves to another
+    machine; see `precisions_of`. Raises StorageError, UsageError.
     """
     inside(run.parent, run.name)
     earlier, last_step = _recipe_of(run), max(whole_steps(run), default=0)
@@ -62,8 +65,12 @@ def start_or_resume(
         group = group_of(run) or group
         if not config.overwrite:
             full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
+    precision, before = precision_of(config.precision), precisions_of(run) if last_step else []
+    if before and before[-1] != precision:
+        note(f"note: {home.name}: computed in {before[-1]} up to here, and now in {precision}.")
+    precisions = before if before[-1:] == [precision] else [*before, precision]
     run.mkdir(parents=True, exist_ok=True)
-    write_json(run / RECIPE, sealed({"recipe": full_recipe, "group": list(group)}))
+    write_json(run / RECIPE, sealed({"recipe": full_recipe, "group": list(group), "precisions": precisions}))
     return full_recipe
 
 
@@ -203,6 +210,12 @@ def group_of(run: Path) -> list[str]:
     """Return the names of the adapters that a run started together with, including its own; empty if unknown."""
     group = _start_of(run).get("group")
     return list(map(str, group)) if isinstance(group, list) else []
+
+
+def precisions_of(run: Path) -> list[str]:
+    """Return the precisions that a run was computed in, one after the other; empty if unknown."""
+    precisions = _start_of(run).get("precisions")
+    return list(map(str, precisions)) if isinstance(precisions, list) else []
 
 
 def _start_of(run: Path) -> dict[str, Any]:

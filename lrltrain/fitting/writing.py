@@ -12,7 +12,7 @@ from lrldata.paths import remove_tree
 from lrltrain.artifact import reference_logits, save_model, write_adapter
 from lrltrain.config import Batching
 from lrltrain.fitting.plan import Adapter, Plan
-from lrltrain.fitting.runs import group_of, run_folder
+from lrltrain.fitting.runs import group_of, precisions_of, run_folder
 from lrltrain.methods import AttachedMethod, fused_invertible
 from lrltrain.models import MINI, load_model
 from lrltrain.modules.files import save_adapter, save_fusion
@@ -72,6 +72,7 @@ class Writer:
             "parameters": self.trained,
             "parameters_of_base": self.base_parameters,
             "batching": self.batching,
+            "precision": ", then ".join(precisions_of(run_folder(home))),
             "reference_dtype": str(self.model.dtype).removeprefix("torch."),
         }
         inverse = {"fused_invertible": fused_invertible(plan.config)} if plan.config.method == "fusion" else {}

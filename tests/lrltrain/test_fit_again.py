@@ -1,6 +1,7 @@
 """Fits that resume alone or in a group, and what is reported of fits: time, estimates, full disks, model ids."""
 
 import json
+import logging
 import random
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
+import hub_cards
 from lrldata.errors import LrlError, StorageError, UsageError
 from lrldata.progress import Progress
 from lrltrain.config import load_fit_config, load_fit_configs
@@ -99,6 +101,25 @@ def test_time_is_summed_over_interrupted_runs_and_shared_by_a_group(settings: di
     assert seconds[0] == pytest.approx(seconds[1], rel=0.5)
     assert sum(seconds) < 60
     assert len(steps) > 9
+
+
+@pytest.mark.usefixtures("steps")
+def test_a_run_that_moves_to_a_machine_with_another_precision_says_so(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("lrltrain.fitting.runs.precision_of", lambda _: "bf16")  # as on a GPU
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, "ro")
+    setattr(Loop._take, "stop", -1)  # noqa: B010, SLF001
+    with caplog.at_level(logging.INFO, "lrldata"):
+        (adapter,) = run(settings, "ro")
+    assert "computed in bf16 up to here, and now in fp32" in caplog.text
+    assert adapter.manifest["trained"]["precision"] == "bf16, then fp32"
+    card = hub_cards.render_card(adapter.path, out=settings["out"] / "card").markdown.read_text("utf-8")
+    assert "| seed, precision | 42, bf16, then fp32 |" in card
+    assert "the same bytes" not in card
+    assert run(settings, "bg")[0].manifest["trained"]["precision"] == "fp32"
 
 
 @pytest.mark.parametrize("batching", ["packed", "joined", "line"])
