@@ -59,7 +59,7 @@ def adapter_card(
     language = find_recorded(manifest["language"])
     method, settings, trained = manifest["method"], manifest["settings"], manifest["trained"]
     about_base = {**manifest["base"], "id": base, "link": f"https://huggingface.co/{base}"}
-    perplexities = perplexity_rows(results, language.code)
+    perplexities = perplexity_rows(results, manifest)
     sample = next(iter(text.samples), "")
     values = {
         "language": language,

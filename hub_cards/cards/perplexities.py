@@ -9,12 +9,17 @@ from lrldata.errors import LanguageError
 from lrldata.language import find, language_name
 
 FLORES = "openlanguagedata/flores_plus"
+OTHER_VERSION = "another version"  # of the dataset than that trained on
 SOURCES = ("conceptnet", "glotcc", "web")  # names of datasets; older scores do not record the kind of text
 
 
-def perplexity_rows(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
-    """Return the perplexities, the most informative first, with `data` as the table shows it."""
-    return [{**result, "data": _name(result, language)} for result in _in_order(results, language)]
+def perplexity_rows(results: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the perplexities, the most informative first, with `data` as the table shows it.
+
+    `manifest` is the adapter's.
+    """
+    ordered = _in_order(results, str(manifest["language"]["code"]))
+    return [{**result, "data": _name(result, manifest)} for result in ordered]
 
 
 def perplexity_entries(results: Iterable[Mapping[str, Any]], *about: Any, own: str) -> list[dict[str, Any]]:
@@ -46,6 +51,8 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
         dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
     elif tested != language:
         dataset |= {"name": f"{name}, {language_name(tested)}"}
+    elif _is_other_version(result, manifest):
+        dataset |= {"name": f"{name}, {OTHER_VERSION}"}
     if limit := about_text.get("limit"):
         dataset |= {"name": f"{dataset['name']}, the first {limit:,} sentences"}
     metrics = [{"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])}]
@@ -55,10 +62,24 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
     return {"task": {"type": pipeline}, "dataset": dataset, "metrics": metrics}
 
 
-def _name(result: Mapping[str, Any], language: str) -> str:
+def _name(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    language = str(manifest["language"]["code"])
     tested, limit = _language(result, language), (result.get("text") or {}).get("limit")
     name = str(result["data"]) + ("" if tested == language else f" in {language_name(tested)}")
+    name += f", {OTHER_VERSION}" if _is_other_version(result, manifest) else ""
     return f"{name}, the first {limit:,} sentences" if limit else name
+
+
+def _is_other_version(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Return whether a text is another version of the dataset that the adapter was trained on."""
+    about_text, language = result.get("text") or {}, str(manifest["language"]["code"])
+    versions = {
+        entry["manifest_sha256"]
+        for entry in manifest["inputs"]
+        if entry["kind"] == "dataset" and entry["name"] == result["of"]["name"]
+    }
+    is_known = bool(versions and about_text.get("kind") == "dataset" and about_text.get("manifest_sha256"))
+    return is_known and _language(result, language) == language and about_text["manifest_sha256"] not in versions
 
 
 def _kind(result: Mapping[str, Any]) -> str:

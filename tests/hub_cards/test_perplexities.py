@@ -47,7 +47,8 @@ def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
             {"name": "web", "type": "my-org/lrl-ug", "config": "web", "revision": "v1.2.0"},
         ),
         (measured("web"), {"name": "web", "type": "my-org/lrl-ug", "config": "web", "revision": "v1.2.0"}),
-        (measured("web", kind="dataset", manifest_sha256=OTHER), {"name": "web", "type": "web"}),
+        (measured("web", kind="dataset", manifest_sha256=OTHER), {"name": "web, another version", "type": "web"}),
+        (measured("glotcc", kind="dataset", manifest_sha256=OTHER), {"name": "glotcc", "type": "glotcc"}),
     ],
 )
 def test_an_entry_names_the_data_that_was_read(result: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -57,14 +58,19 @@ def test_an_entry_names_the_data_that_was_read(result: dict[str, Any], expected:
 
 def test_the_table_begins_with_flores_in_the_adapter_s_language() -> None:
     results = [measured("a", kind="file"), measured("flores", "ro", kind="flores"), measured("flores", kind="flores")]
-    rows = perplexity_rows(results, "ug")
+    rows = perplexity_rows(results, ADAPTER)
     assert [row["data"] for row in rows] == ["flores test", "a test", "flores test in Romanian"]
+
+
+def test_texts_of_two_versions_have_different_names() -> None:
+    results = [measured("web", kind="dataset", manifest_sha256=identity) for identity in (HERE, OTHER)]
+    assert [row["data"] for row in perplexity_rows(results, ADAPTER)] == ["web test", "web test, another version"]
 
 
 def test_results_on_more_sentences_come_first() -> None:
     limits = (5, 40, None, 12)
     results = [measured("flores", kind="flores", limit=limit) | {"sentences": limit or 99} for limit in limits]
-    labels = [row["data"] for row in perplexity_rows(results, "ug")]
+    labels = [row["data"] for row in perplexity_rows(results, ADAPTER)]
     limited = [f"flores test, the first {limit} sentences" for limit in (40, 12, 5)]
     assert labels == ["flores test", *limited]
     entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
