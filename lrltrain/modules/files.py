@@ -40,8 +40,8 @@ _RESTORE = "Download it again, or train it again with `lrltrain fit`."
 def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0) -> None:
     """Write one adapter of a stack in both weight formats, and LoRA also for PEFT; the folder must exist."""
     name = stack.names[number]
-    settings = stack.settings.as_json()
-    _write_config(folder / CONFIG, model, name=name, config=settings)
+    settings, base = stack.settings.as_json(), _base_id(model, stack)
+    _write_config(folder / CONFIG, model, name=name, config=settings, model_name=base)
     prefix = _prefix(model)
     weights = {
         prefix + key: parameter[number].detach().cpu().clone()
@@ -50,7 +50,13 @@ def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0)
     write_tensors(weights, folder / SAFE_WEIGHTS)
     torch.save(weights, folder / WEIGHTS)
     if isinstance(stack.settings, LowRanks):
-        save_peft(folder / PEFT, model, prefix, stack, number)
+        save_peft(folder / PEFT, model, base, prefix, stack, number)
+
+
+def _base_id(model: Any, stack: AdapterStack) -> str:
+    """Return the id of the base model: as in the files that an adapter was read from, if the model is in a folder."""
+    name = str(model.config.name_or_path)
+    return stack.base_id if stack.base_id and Path(name).is_dir() else name
 
 
 def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> AdapterStack:
@@ -62,6 +68,7 @@ def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> Ada
     path, weights = _read_weights(folder, (SAFE_WEIGHTS, WEIGHTS))
     _check_size(path, weights, settings, int(model.config.hidden_size))
     stack = AdapterStack(model, settings, [name or stored_name])
+    stack.base_id = str(config.get("model_name") or "")
     _fill(path, weights, model, config, dict(_parameters(stack, family_of(model), stored_name)))
     return stack
 
@@ -102,7 +109,8 @@ def save_fusion(folder: Path, model: Any, fused: FusedStack) -> None:
     """Write the fusion's own weights, and each of its adapters to adapters/NAME."""
     folders = [inside(folder, f"adapters/{name}") for name in fused.names]  # raises an error before anything is written
     name = ",".join(fused.names)
-    _write_config(folder / FUSION_CONFIG, model, name=name, adapter_names=fused.names, config=_FUSION)
+    base = _base_id(model, fused.members[0])
+    _write_config(folder / FUSION_CONFIG, model, name=name, adapter_names=fused.names, config=_FUSION, model_name=base)
     prefix = _prefix(model)
     weights = {
         prefix + key: parameter[0].detach().cpu().clone()

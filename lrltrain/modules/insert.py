@@ -29,6 +29,7 @@ class AdapterStack(nn.Module):
     def __init__(self, model: Any, settings: Settings, names: Sequence[str]) -> None:
         super().__init__()
         self.names, self.settings = list(names), settings
+        self.base_id = ""  # the base model's id, according to the files that the adapter was read from
         family, count, hidden = family_of(model), len(names), int(model.config.hidden_size)
         self.bottlenecks: Any = nn.ModuleDict()  # by the number of the layer
         self.queries: Any = nn.ModuleDict()

@@ -17,8 +17,10 @@ FOLDER = "peft"  # a subfolder of the adapter's, as both formats have an adapter
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def save_peft(folder: Path, model: Any, prefix: str, stack: AdapterStack, number: int = 0) -> None:
-    """Write one LoRA of a stack in PEFT's format; `prefix` is the prefix of the base model's weight names in `model`.
+def save_peft(folder: Path, model: Any, base: str, prefix: str, stack: AdapterStack, number: int = 0) -> None:
+    """Write one LoRA of a stack in PEFT's format; `prefix` is that of the base model's weight names in `model`.
+
+    `base` is the id of the base model.
 
     PEFT has a single update for a matrix that produces queries, keys and values; its part for the keys is zero. Raises
     TypeError for a stack of bottlenecks.
@@ -35,8 +37,8 @@ def save_peft(folder: Path, model: Any, prefix: str, stack: AdapterStack, number
             weights |= {f"{name}.lora_A.weight": low.clone(), f"{name}.lora_B.weight": high.contiguous().clone()}
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(weights, folder / WEIGHTS, {"format": "pt"})
-    config = json.dumps(_config(model, stack.settings, family, len(stack.queries or stack.values)), indent=2)
-    (folder / CONFIG).write_text(config, "utf-8")
+    config = _config(model, stack.settings, family, len(stack.queries or stack.values))
+    (folder / CONFIG).write_text(json.dumps({"base_model_name_or_path": base, **config}, indent=2), "utf-8")
 
 
 def _block_matrix(module: JoinedLowRank, high: Tensor) -> Tensor:
@@ -58,7 +60,6 @@ def _config(model: Any, settings: LowRanks, family: Family, layers: int) -> dict
     excluded = set(settings.leave_out)
     layer_numbers = [number for number in range(layers + len(excluded)) if number not in excluded] if excluded else None
     return {
-        "base_model_name_or_path": model.config.name_or_path,
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,

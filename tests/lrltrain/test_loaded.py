@@ -3,6 +3,7 @@
 import copy
 import errno
 import json
+import logging
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -265,6 +266,27 @@ def test_an_adapter_can_be_saved_again_after_further_training(method: str, tmp_p
     lrltrain.save_adapter(model, tmp_path / "d", name="second")
     with pytest.raises(ModelError, match=r"is not empty. Give another folder"):
         lrltrain.save_adapter(model, tmp_path / "d", name="second")
+
+
+def test_a_saved_adapter_names_the_base_model_and_not_its_folder(tmp_path: Path) -> None:
+    model = model_of("bert")
+    model.config.name_or_path = str(tmp_path)  # as after from_pretrained(FOLDER)
+    lrltrain.load_adapter(model, write_adapter("bert", "lora", tmp_path / "a"))
+    lrltrain.save_adapter(model, tmp_path / "b")
+    for name, key in (("adapter_config.json", "model_name"), ("peft/adapter_config.json", "base_model_name_or_path")):
+        assert json.loads((tmp_path / "b" / name).read_text("utf-8"))[key] == "base"
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_saving_notes_that_the_base_model_could_be_trained_too(
+    frozen: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = model_of("bert").requires_grad_(not frozen)
+    stack = lrltrain.load_adapter(model, write_adapter("bert", "lora", tmp_path / "a"))
+    assert all(parameter.requires_grad for parameter in stack.parameters())
+    with caplog.at_level(logging.INFO, "lrldata"):
+        lrltrain.save_adapter(model, tmp_path / "b")
+    assert ("only the adapter was saved" in caplog.text) == (not frozen)
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama"])
