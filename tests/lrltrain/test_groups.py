@@ -198,10 +198,14 @@ def test_groups_similar_to_one_that_did_not_fit_are_not_tried(
     assert attempts == [*first, *[("seq_bn", 2)] * 7, ("lora", 5)], "only two sizes that do not fit are tried"
 
 
-@pytest.mark.parametrize(("free", "size"), [(800e9, 32), (80e9, 12), (34e9, 3), (15e9, 1)])
+@pytest.mark.parametrize(
+    ("free", "bf16", "size"),
+    [(800e9, True, 32), (80e9, True, 12), (34e9, True, 3), (15e9, True, 1), (80e9, False, 4), (34e9, False, 1)],
+)
 def test_a_group_on_a_gpu_starts_with_the_size_that_memory_may_hold(
-    free: float, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    free: float, bf16: bool, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)  # otherwise, auto is fp32
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 80e9))
     monkeypatch.setattr(groups, "shape_of", lambda _: Shape(7_000_000_000, 2_048, 16, 32_000, decoder=True))
@@ -212,7 +216,8 @@ def test_a_group_on_a_gpu_starts_with_the_size_that_memory_may_hold(
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     properties = SimpleNamespace(total_memory=80e9)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    assert max(map(len, groups.groups(several))) == 12, "the same in all processes, however much memory is free"
+    expected = 12 if bf16 else 4
+    assert max(map(len, groups.groups(several))) == expected, "the same in all processes, however much memory is free"
 
 
 @pytest.mark.parametrize(
