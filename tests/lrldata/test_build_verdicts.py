@@ -43,13 +43,15 @@ def verdicts_on(folder: Path, group: str, decision: str, limit: int) -> list[Ver
     """Return verdicts with one decision on the first lines of a group."""
     frame = frame_of(folder)
     entries = [entry for entry in frame.lines if frame.strata[entry.stratum].group == group][:limit]
-    return [
-        Verdict(
-            language=frame.language, source=frame.source, version=frame.version, line=entry.line, decision=decision,
-            reviewer="Ana", time="2026-01-01T00:00:00Z",
-        )
-        for entry in entries
-    ]  # fmt: skip
+    return [verdict_on(folder, entry.line, decision) for entry in entries]
+
+
+def verdict_on(folder: Path, line: str, decision: str) -> Verdict:
+    frame = frame_of(folder)
+    return Verdict(
+        language=frame.language, source=frame.source, version=frame.version, line=line, decision=decision,
+        reviewer="Ana", time="2026-01-01T00:00:00Z",
+    )  # fmt: skip
 
 
 def test_verdicts_keep_and_drop_lines_and_the_ledger_counts_them(tmp_path: Path) -> None:
@@ -102,16 +104,7 @@ def test_a_restored_line_is_in_the_split_of_its_document(tmp_path: Path) -> None
     first = build_glotcc(tmp_path, **options)
     dropped = [entry for entry in frame_of(first.path).lines if entry.text.startswith("Adaugă")]
     assert len(dropped) > 10
-    append(
-        first.path,
-        [
-            Verdict(
-                language="ro", source="web", version=first.version, line=entry.line, decision="right",
-                reviewer="Ana", time="2026-01-01T00:00:00Z",
-            )
-            for entry in dropped
-        ],
-    )  # fmt: skip
+    append(first.path, [verdict_on(first.path, entry.line, "right") for entry in dropped])
     built = build_glotcc(tmp_path, **options, verdicts=first.path / VERDICTS)
     rows = open_dataset(built.path)[1].collect()
     assert len(rows) >= 30 + len(dropped)
@@ -125,16 +118,7 @@ def test_lines_that_differ_only_in_case_are_restored_once(tmp_path: Path) -> Non
     first = build_glotcc(tmp_path, **options)
     dropped = [entry for entry in frame_of(first.path).lines if entry.text.lower() == "acasă sus"]
     assert len(dropped) == 2
-    append(
-        first.path,
-        [
-            Verdict(
-                language="ro", source="web", version=first.version, line=entry.line, decision="right",
-                reviewer="Ana", time="2026-01-01T00:00:00Z",
-            )
-            for entry in dropped
-        ],
-    )  # fmt: skip
+    append(first.path, [verdict_on(first.path, entry.line, "right") for entry in dropped])
     built = build_glotcc(tmp_path, **options, verdicts=first.path / VERDICTS)
     assert sorted(texts(built.path)) == sorted(["ACASĂ SUS", other])
     assert built.ledger.judged_right.rows == 1
