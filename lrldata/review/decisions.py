@@ -1,4 +1,4 @@
-"""The decisions of speakers on lines, for builds that apply them. IO: reads verdict files."""
+"""The decisions of speakers on lines, for builds that apply them. IO: reads verdict files, and copies them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from lrldata.errors import UsageError
 from lrldata.manifest import fingerprint
-from lrldata.review.verdicts import consensus, read_verdicts_at
+from lrldata.review.verdicts import Verdict, append, consensus, read_verdicts_at
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ def read_decisions(place: Path | None, language: str, source: str) -> Decisions 
     """
     if place is None:
         return None
-    verdicts = [
-        verdict for verdict in read_verdicts_at(place) if (verdict.language, verdict.source) == (language, source)
-    ]
+    verdicts = _verdicts_on(place, language, source)
     if not verdicts:
         raise UsageError(
             f"--verdicts {place}: has no verdict on {language} from {source}.", "Use the file of this dataset."
@@ -42,3 +40,16 @@ def read_decisions(place: Path | None, language: str, source: str) -> Decisions 
         frozenset(line for line, decision in decided.items() if decision == "right"),
         frozenset(line for line, decision in decided.items() if decision == "wrong"),
     )
+
+
+def copy_applied(place: Path | None, folder: Path, language: str, source: str) -> None:
+    """Copy the verdicts that a build applied to the dataset's folder, if they come from elsewhere.
+
+    The next review must know them: a line that is there because it was judged right is no random sample.
+    """
+    if place is not None:
+        append(folder, _verdicts_on(place, language, source))
+
+
+def _verdicts_on(place: Path, language: str, source: str) -> list[Verdict]:
+    return [verdict for verdict in read_verdicts_at(place) if (verdict.language, verdict.source) == (language, source)]

@@ -3,10 +3,12 @@
 Kept lines of web text are in three strata by risk: how certain the identification of their language is, and how close
 they are to the thresholds for letters. Sentences from ConceptNet are in strata by relation. Dropped lines are those of
 samples.json, in one stratum per reason; reasons that are not about the line itself, such as duplicates, are left out.
-Lines within a stratum are in the order of their hashes, which is random but always the same.
+Lines within a stratum are in the order of their hashes, which is random but always the same. After a build with
+verdicts, lines that have verdicts are not offered again: the build chose them by these verdicts, so they are no sample.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -25,11 +27,12 @@ from lrldata.manifest import DATASET, SEAL, DamagedError, fingerprint, load_mani
 from lrldata.paths import find as find_file
 from lrldata.paths import inside
 from lrldata.report.read import read_samples
-from lrldata.review.verdicts import Line, consensus, line_id, read_all
+from lrldata.review.verdicts import Line, consensus, current_verdicts, line_id, read_all
 from lrldata.web.clean import rules
 from lrldata.web.line_filters import judge
 
 KEPT = "kept"
+UNDECIDED = "undecided"  # as many reviewers call the line right as wrong
 POOL = 5_000  # kept lines, drawn at random, that are ranked by risk
 MOST = 400  # lines per stratum that can be asked about
 RISK = {"near": 0.15, "between": 0.4, "far": 1.0}  # strata by rank of risk, each up to this share of the lines
@@ -127,7 +130,7 @@ def read_frame(path: Path) -> Frame:
 def make_frame(opened: OpenDataset, folder: Path) -> Frame:
     """Draw the frame of an open dataset."""
     manifest = opened.manifest
-    judged = consensus(read_all(folder / VERDICTS)) if manifest.get("verdicts") else {}
+    judged = _outcomes(folder) if manifest.get("verdicts") else {}
     strata = [*_kept(opened, judged), *_dropped(opened, folder, judged)]
     lines: dict[str, CandidateLine] = {}
     for number, stratum in enumerate(strata):
@@ -144,15 +147,23 @@ def make_frame(opened: OpenDataset, folder: Path) -> Frame:
     )
 
 
+def _outcomes(folder: Path) -> dict[str, str]:
+    """Return `right`, `wrong` or UNDECIDED for each line with verdicts."""
+    verdicts = read_all(folder / VERDICTS)
+    return dict.fromkeys(current_verdicts(verdicts), UNDECIDED) | consensus(verdicts)
+
+
 def _kept(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:
-    """Yield the strata of the dataset's rows. Rows that speakers judged before form a stratum of their own."""
+    """Yield the strata of the dataset's rows. Rows with earlier verdicts form one or two strata of their own."""
     is_graph = "relation" in opened.manifest["columns"]
     rows = sum(opened.manifest["rows"].values())
     frames = _frames(opened, "text") if judged else ()
-    judged_before = [text for frame in frames for text in frame["text"] if line_id(text) in judged]
-    if judged_before:
-        right = sum(judged[line_id(text)] == "right" for text in judged_before)
-        yield _Stratum(FrameStratum(group=KEPT, name="judged before", size=len(judged_before), right=right), ())
+    outcomes = Counter(judged.get(line_id(text)) for frame in frames for text in frame["text"])
+    undecided, decided = outcomes[UNDECIDED], outcomes["right"] + outcomes["wrong"]
+    if decided:
+        yield _Stratum(FrameStratum(group=KEPT, name="judged before", size=decided, right=outcomes["right"]), ())
+    if undecided:
+        yield _Stratum(FrameStratum(group=KEPT, name="undecided before", size=undecided), ())
     if is_graph:
         yield from _by_relation(opened, judged)
         return
@@ -163,7 +174,7 @@ def _kept(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:
         texts = ranked[begin : ceil(end * len(ranked))]
         begin += len(texts)
         if texts:
-            size = round(len(texts) / len(ranked) * (rows - len(judged_before)))
+            size = round(len(texts) / len(ranked) * (rows - decided - undecided))
             yield _Stratum(FrameStratum(group=KEPT, name=name, size=max(size, len(texts))), _first(texts))
 
 

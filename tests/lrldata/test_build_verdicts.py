@@ -159,6 +159,27 @@ def test_lines_judged_before_a_build_are_counted_and_not_reviewed_again(tmp_path
     assert summary_of(built.path) is None, "this version has no verdicts yet"
 
 
+def test_earlier_verdicts_are_no_sample_of_the_new_version(tmp_path: Path) -> None:
+    """Reviewers tied on the remaining lines, or the build left only those that they called right."""
+    first = build_glotcc(tmp_path)
+    right, wrong = verdicts_on(first.path, "kept", "right", 40), verdicts_on(first.path, "kept", "wrong", 40)
+    other = [verdict.model_copy(update={"reviewer": "Ben"}) for verdict in right[:20]]
+    ties, decided, elsewhere = [*wrong[:20], *other], [*wrong[20:30], *right[30:]], tmp_path / "verdicts.jsonl"
+    elsewhere.write_text(as_json_lines([*ties, *decided]), encoding="utf-8")
+    built = build_glotcc(tmp_path / "new", verdicts=elsewhere)
+    frame = frame_of(built.path)
+    assert not {verdict.line for verdict in [*ties, *decided]} & {entry.line for entry in frame.lines}
+    strata = {stratum.name: (stratum.size, stratum.right) for stratum in frame.strata if stratum.group == "kept"}
+    assert strata["judged before"] == (10, 10)
+    assert strata["undecided before"] == (20, None)
+    assert sum(size for size, _ in strata.values()) == built.ledger.kept.rows
+    append(built.path, verdicts_on(built.path, "kept", "right", 30))
+    summary = summary_of(built.path)
+    assert summary is not None
+    assert (summary["lines"], summary["verdicts"], summary["reviewers"]) == (30, 30, 1)
+    assert build_glotcc(tmp_path / "new", verdicts=elsewhere).status == "unchanged"
+
+
 def test_verdicts_on_another_dataset_or_for_documents_are_refused(tmp_path: Path) -> None:
     first = build_glotcc(tmp_path)
     file = tmp_path / "verdicts.jsonl"
