@@ -1,16 +1,20 @@
 "use strict";
 // Accept, correct or reject sentences. The answers are kept in the browser, and saved as a template set in TOML.
 (() => {
-  const { header } = JSON.parse(document.getElementById("data").textContent);
+  const { header, earlier } = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("form");
   const STORE = `lrl-templates ${header.language}`;
   const fieldsets = [...form.querySelectorAll(".asked")];
   const quoted = (text) => JSON.stringify(text).replace(/\u007f/g, "\\u007f");
   const key = (name) => (/^[\w-]+$/.test(name) ? name : quoted(name));
   const parts = (one) => ({
+    relation: one.closest(".asked").dataset.relation,
+    table: one.dataset.table,
+    original: one.querySelector(".sentence").defaultValue,
     sentence: one.querySelector(".sentence").value.normalize("NFC").trim(),
     choice: one.querySelector("[type=radio]:checked").value,
   });
+  const same = (one, other) => ["relation", "table", "original"].every((field) => one[field] === other[field]);
   const fits = (sentence) => ["{start}", "{end}"].every((slot) => sentence.split(slot).length === 2);
 
   function state() {
@@ -28,28 +32,30 @@
     return `[${values.map(quoted).join(", ")}]`;
   }
 
-  // A relation counts as reviewed if all its sentences were checked; it keeps those that were not rejected.
+  // A relation counts as reviewed if all its sentences were checked, now or before; it keeps those that were not rejected.
   function toml() {
-    const lines = [];
+    const tables = new Map([["relations", []]]);
     const reviewed = [];
     let whole = true;
     for (const fieldset of fieldsets) {
+      const { relation } = fieldset.dataset;
       const ones = [...fieldset.querySelectorAll(".one")].map(parts);
-      const checked = ones.length > 0 && ones.every(({ choice }) => choice);
-      const left = ones.filter(({ choice }) => choice !== "reject").map(({ sentence }) => sentence);
+      const checked = ones.length > 0 && (earlier.relations.includes(relation) || ones.every(({ choice }) => choice));
+      const left = ones.filter(({ choice }) => choice !== "reject");
       whole &&= checked || ones.length === 0;
-      if (left.length === 0) continue;
-      if (checked) reviewed.push(fieldset.dataset.relation);
-      lines.push(`${key(fieldset.dataset.relation)} = ${list(left)}`);
+      if (!left.some(({ table }) => table === "relations")) continue;
+      if (checked) reviewed.push(relation);
+      for (const table of new Set(left.map((one) => one.table))) {
+        const sentences = left.filter((one) => one.table === table).map(({ sentence }) => sentence);
+        tables.set(table, [...(tables.get(table) ?? []), `${key(relation)} = ${list(sentences)}`]);
+      }
     }
     const name = form.querySelector("#name").value.trim();
-    const { start_is: start, end_is: end, ...rest } = header;
-    const values = { ...rest, reviewed: whole, reviewed_by: name && reviewed.length ? [name] : [], reviewed_relations: whole ? [] : reviewed };
+    const reviewers = [...new Set([...earlier.by, ...(name && reviewed.length ? [name] : [])])];
+    const values = { ...header, reviewed: whole, reviewed_by: reviewers, reviewed_relations: whole ? [] : reviewed };
     const top = Object.entries(values).map(([field, value]) => `${field} = ${Array.isArray(value) ? list(value) : JSON.stringify(value)}`);
-    const tables = [["start_is", start], ["end_is", end]].flatMap(([field, some]) => Object.entries(some ?? {}).map(
-      ([part, sentences]) => `\n[${field}.${part}]\n${Object.entries(sentences).map(([relation, each]) => `${key(relation)} = ${list(each)}`).join("\n")}`,
-    ));
-    return `${[...top, "", "[relations]", ...lines, ...tables].join("\n")}\n`;
+    const sections = [...tables].map(([table, lines]) => `\n[${table}]\n${lines.join("\n")}`);
+    return `${[...top, ...sections].join("\n")}\n`;
   }
 
   function keep() {
@@ -82,13 +88,12 @@
 
   try {
     const saved = JSON.parse(localStorage.getItem(STORE));
-    const ones = [...form.querySelectorAll(".one")];
-    if (saved?.ones?.length === ones.length) {
-      form.querySelector("#name").value = saved.name;
-      ones.forEach((one, place) => {
-        one.querySelector(".sentence").value = saved.ones[place].sentence;
-        one.querySelector(`[value="${CSS.escape(saved.ones[place].choice)}"]`).checked = true;
-      });
+    form.querySelector("#name").value = saved?.name ?? "";
+    for (const one of form.querySelectorAll(".one")) {
+      const answer = saved?.ones?.find((other) => same(parts(one), other));
+      if (!answer) continue;
+      one.querySelector(".sentence").value = answer.sentence;
+      one.querySelector(`[value="${CSS.escape(answer.choice)}"]`).checked = true;
     }
   } catch {
     // Nothing is stored, or not by this page.

@@ -1,13 +1,13 @@
 """The page on which a speaker accepts, corrects or rejects the sentences of a template set, and saves it as TOML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from lrldata.conceptnet.relations import relations
-from lrldata.conceptnet.verbalize import Phrasebook, TemplateSet, built_in, put_into_words
+from lrldata.conceptnet.verbalize import Case, Phrasebook, TemplateSet, built_in, put_into_words
 from lrldata.dataset import open_dataset
 from lrldata.errors import InputError
 from lrldata.language import Language
@@ -47,21 +47,18 @@ def templates_page(templates: TemplateSet, language: Language, facts: Mapping[st
         questions.append(
             {
                 "relation": relation,
-                "sentences": list(templates.relations.get(relation, ())),
-                "filled": [
-                    _fill(templates, relation, sentence, examples) for sentence in templates.relations.get(relation, ())
-                ],
+                "sentences": list(_sentences(templates, relation, examples)),
                 "english": _fill(english, relation, english.relations[relation][0], examples),
                 "means": about.direction,
                 "real": bool(facts.get(relation)),
             }
         )
-    settings = templates.model_dump(
-        mode="json", exclude={"name", "relations", "reviewed", "reviewed_by", "reviewed_relations"}
-    )
+    asked = {"name", "relations", "start_is", "end_is", "reviewed", "reviewed_by", "reviewed_relations"}
+    settings = templates.model_dump(mode="json", exclude=asked)
+    reviewed = sorted(templates.relations) if templates.reviewed else templates.reviewed_relations
     data = {
-        "asked": questions,
-        "header": {key: value for key, value in settings.items() if value not in (None, {}, False)},
+        "header": {key: value for key, value in settings.items() if value not in (None, False)},
+        "earlier": {"by": templates.reviewed_by, "relations": reviewed},
     }
     return (
         environment(HOME)
@@ -70,6 +67,20 @@ def templates_page(templates: TemplateSet, language: Language, facts: Mapping[st
             questions=questions, language=language, data=data, style=style, script=script, policy=policy(style, script)
         )
     )  # fmt: skip
+
+
+def _sentences(templates: TemplateSet, relation: str, facts: Sequence[Fact]) -> Iterator[dict[str, Any]]:
+    """Yield the sentences of a relation, and those for parts of speech, each with its table in the file."""
+    tables: dict[str, tuple[Case | None, Mapping[str, tuple[str, ...]]]] = {"relations": (None, templates.relations)}
+    tables |= {f"{slot}_is.{part}": ((slot, part), table) for (slot, part), table in templates.variants.items()}
+    for name, (when, table) in tables.items():
+        for sentence in table.get(relation, ()):
+            yield {
+                "table": name,
+                "when": when,
+                "text": sentence,
+                "filled": _fill(templates, relation, sentence, facts),
+            }
 
 
 def _fill(templates: TemplateSet, relation: str, sentence: str, facts: Sequence[Fact]) -> list[str]:

@@ -137,3 +137,61 @@ def test_the_file_that_a_speaker_saves_can_be_used_at_once(tmp_path: Path) -> No
     book = phrasebook(str(file), find("ro"))
     assert book.fallback_relations == ["MadeOf"]
     assert book.as_json()["reviewed_relations"] == ["IsA"]
+
+
+SAVE = """document.getElementById("name").value = "%s";
+      URL.createObjectURL = (blob) => { blob.text().then(tell); return "#"; };
+      document.querySelector("button.main").click(); })"""
+CHOOSE = """new Promise((tell) => {
+      const choose = (relation, value) => {
+        for (const one of document.querySelectorAll(`[data-relation="${relation}"] .one`)) {
+          one.querySelector(`[value="${value}"]`).click();
+        }
+      };"""
+
+
+def saved_set(tmp_path: Path, *pages: tuple[TemplateSet, str]) -> TemplateSet:
+    """Open pages for template sets, one after the other at the same address; return what the last one saves."""
+
+    async def review() -> str:
+        async with browser() as browser_page:
+            for templates, script in pages:
+                tmp_path.joinpath("page.html").write_text(templates_page(templates, find("ro"), {}), "utf-8")
+                await browser_page.open(tmp_path.joinpath("page.html").as_uri())
+                result: str = await browser_page.tell(script)
+            assert not browser_page.complaints
+            return result
+
+    file = tmp_path / "saved.toml"
+    file.write_text(asyncio.run(review()), encoding="utf-8")
+    after = read_templates(file, "saved")
+    assert not list(problems(after))
+    return after
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_answers_are_not_restored_into_another_set(tmp_path: Path) -> None:
+    before = built_in("native/ro")
+    changed = {**before.relations, "IsA": ("{start} e un fel de {end}.", *before.relations["IsA"])}
+    changed |= {"MadeOf": before.relations["MadeOf"][1:]}
+    assert changed["MadeOf"], "as many sentences as before"
+    other = before.model_copy(update={"relations": changed})
+    answer = CHOOSE + 'choose("IsA", "right"); choose("UsedFor", "right");' + SAVE % "Ana"
+    after = saved_set(tmp_path, (before, answer), (other, CHOOSE + SAVE % "Ana"))
+    assert after.relations == changed
+    assert after.reviewed_relations == ("UsedFor",), "its sentences did not change, and IsA has a new one"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_an_earlier_review_is_kept_and_forms_by_part_of_speech_are_reviewed(tmp_path: Path) -> None:
+    forms = {"verb": {"UsedFor": ("{start} servește ca să {end}.",), "IsA": ("A {start} e a {end}.",)}}
+    reviewed = {"reviewed_by": ("Ana",), "reviewed_relations": ("IsA", "PartOf"), "end_is": forms}
+    earlier = built_in("native/ro").model_copy(update=reviewed)
+    after = saved_set(tmp_path, (earlier, CHOOSE + 'choose("HasA", "right");' + SAVE % "Ben"))
+    assert after.reviewed_by == ("Ana", "Ben")
+    assert sorted(after.reviewed_relations) == ["HasA", "IsA", "PartOf"]
+    assert after.end_is == forms
+    after = saved_set(tmp_path, (earlier, CHOOSE + 'choose("UsedFor", "reject");' + SAVE % ""))
+    assert "UsedFor" not in after.relations
+    assert after.end_is == {"verb": {"IsA": forms["verb"]["IsA"]}}
+    assert after.reviewed_by == ("Ana",)
