@@ -2,7 +2,7 @@
 
 A word that begins with a vowel has a hamza on a tooth before it (U+0626). If a normalization removes the hamza, the
 tooth remains, which is the letter yeh: ئات (horse) becomes يات (stranger). The other end of a fact proves which of
-the two is meant if it is the same word with an ending: ئاتلار, DerivedFrom, يات.
+the two is meant if one is the other with an ending: ئاتلار, DerivedFrom, يات; يۈچىنچى (third), DerivedFrom, ئۈچ.
 """
 
 import polars as pl
@@ -29,9 +29,18 @@ def restore_hamza(facts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def with_hamza(term: pl.Expr, language: pl.Expr) -> pl.Expr:
+    """Return a form that is the same for both spellings of a Uyghur term: an initial yeh becomes a hamza."""
+    may_lack = (language == LANGUAGE) & term.str.starts_with(_YEH)
+    return pl.when(may_lack).then(_restored(term)).otherwise(term)
+
+
 def _has_lost_hamza(term: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Return whether `other` begins with `term` once its hamza is restored. A single letter never counts."""
-    return term.str.starts_with(_YEH) & (term.str.len_chars() > 1) & other.str.starts_with(_restored(term))
+    """Return whether one begins with the other once the hamza of `term` is restored. A single letter never counts."""
+    restored = _restored(term)
+    is_start = (term.str.len_chars() > 1) & other.str.starts_with(restored)
+    has_start = other.str.starts_with(_HAMZA) & (other.str.len_chars() > 1) & restored.str.starts_with(other)
+    return term.str.starts_with(_YEH) & (is_start | has_start)
 
 
 def _restored(term: pl.Expr) -> pl.Expr:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from lrldata.conceptnet.hamza import restore_hamza
+from lrldata.conceptnet.hamza import restore_hamza, with_hamza
 from lrldata.conceptnet.read import parse_head, parse_tail
 from lrldata.conceptnet.relations import symmetric_relations
 from lrldata.conceptnet.uri import term_of
@@ -155,12 +155,13 @@ def turn_symmetric(edges: pl.DataFrame, code: str, *, as_stored: bool = False) -
     """Bring symmetric facts into one direction, however they are stored, and add `turned` and `pair_hash`.
 
     The term in the language comes first; if both are in it, the first in code point order. With `as_stored`, no fact is
-    turned.
+    turned. The hash is the same for both spellings of a Uyghur term, so that they are in the same split.
     """
     both_here = (pl.col("start_lang") == code) & (pl.col("end_lang") == code)
     backwards = pl.when(both_here).then(pl.col("start") > pl.col("end")).otherwise(pl.col("start_lang") != code)
     turned = pl.col("relation").is_in(symmetric_relations()) & backwards & (not as_stored)
-    keys = edges.select(pair_key(pl.col("start_folded"), pl.col("end_folded"))).to_series()
+    ends = (with_hamza(pl.col(f"{end}_folded"), pl.col(f"{end}_lang")) for end in ("start", "end"))
+    keys = edges.select(pair_key(*ends)).to_series()
     marked = edges.drop("start_folded", "end_folded").with_columns(
         turned=turned.fill_null(value=False), pair_hash=content_hash(keys)
     )
