@@ -220,7 +220,8 @@ def choose_template(
 ) -> pl.DataFrame:
     """Add `text`, each fact as a sentence. `pair_hash` chooses the phrasing, so it never changes. Pure.
 
-    Takes the columns relation, start, end (terms) and pair_hash, and with `variants` also start_node and end_node.
+    Takes the columns relation, start, end (terms) and pair_hash, and with `variants` also start_node, end_node and
+    turned (whether the terms have changed places; the nodes never do).
     Relations without a sentence get null.
     """
     variants = variants or {}
@@ -258,7 +259,9 @@ def _case(variants: Mapping[Case, Mapping[str, tuple[str, ...]]]) -> pl.Expr:
     case = pl.lit("")
     for (slot, part), sentences in reversed(list(variants.items())):  # so that the first one takes precedence
         # Few relations have variants, and matching nodes is slow.
-        node = pl.when(pl.col("relation").is_in(list(sentences))).then(f"{slot}_node")
+        other = "end" if slot == "start" else "start"
+        of_slot = pl.when("turned").then(f"{other}_node").otherwise(f"{slot}_node")
+        node = pl.when(pl.col("relation").is_in(list(sentences))).then(of_slot)
         is_part = node.str.contains(rf"^/c/[^/]+/[^/]+/[{LETTERS[part]}](?:/|$)")
         case = pl.when(is_part).then(pl.lit(f"{slot} {part} ")).otherwise(case)
     return pl.concat_str([case, "relation"])

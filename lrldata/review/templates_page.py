@@ -86,7 +86,15 @@ def _sentences(templates: TemplateSet, relation: str, facts: Sequence[Fact]) -> 
 def _fill(templates: TemplateSet, relation: str, sentence: str, facts: Sequence[Fact]) -> list[str]:
     single = templates.model_copy(update={"relations": {relation: (sentence,)}, "start_is": {}, "end_is": {}})
     rows: list[dict[str, Any]] = [
-        {"relation": relation, "start": start, "end": end, "pair_hash": 0, "start_node": "", "end_node": ""}
+        {
+            "relation": relation,
+            "start": start,
+            "end": end,
+            "pair_hash": 0,
+            "start_node": "",
+            "end_node": "",
+            "turned": False,
+        }
         for start, end in facts
     ]
     frame = pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64})

@@ -25,7 +25,7 @@ from lrldata.review.templates_page import templates_page
 def sentences_of(book: Phrasebook, *facts: tuple[str, str, str], pos: str = "") -> list[str]:
     rows = [
         {"relation": relation, "start": start, "end": end, "pair_hash": 0, "start_node": f"/c/en/{start}/n",
-         "end_node": f"/c/en/{end}{pos}"}
+         "end_node": f"/c/en/{end}{pos}", "turned": False}
         for relation, start, end in facts
     ]  # fmt: skip
     return put_into_words(pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64}), book)["text"].to_list()
@@ -40,6 +40,19 @@ def test_a_node_marked_as_a_verb_has_its_own_sentence() -> None:
     )
     assert sentences_of(book, ("HasProperty", "snow", "white"), pos="/a") == ["snow can be white."]
     assert sentences_of(book, ("AtLocation", "knife", "cut"), pos="/v") == ["knife is typically found at cut."]
+
+
+def test_the_part_of_speech_of_a_turned_fact_is_that_of_its_term() -> None:
+    verb = {"verb": {"Synonym": ("To {start} is to {end}.",)}}
+    templates = built_in("english").model_copy(update={"start_is": verb})
+    row = {"relation": "Synonym", "start": "alerga", "end": "run", "pair_hash": 0, "turned": True}
+    nodes = [
+        {"start_node": "/c/en/run/v", "end_node": "/c/ro/alerga/n"},
+        {"start_node": "/c/en/run/n", "end_node": "/c/ro/alerga/v"},
+    ]
+    facts = pl.DataFrame([row | node for node in nodes], schema_overrides={"pair_hash": pl.UInt64})
+    plain, as_verb = put_into_words(facts, Phrasebook(templates))["text"]
+    assert (plain.startswith("To "), as_verb) == (False, "To alerga is to run.")
 
 
 def test_a_set_in_another_language_does_not_use_the_english_variants() -> None:
@@ -65,7 +78,14 @@ def test_a_sentence_that_begins_with_a_term_begins_with_a_capital() -> None:
     assert sentences_of(phrasebook("native", find("az")), ("HasProperty", "it", "x"))[0].startswith("İt")
     book = phrasebook("native", find("da"))
     rows = pl.DataFrame(
-        {"relation": ["IsA"], "start": ["æble"], "end": ["frugt"], "start_node": [""], "end_node": [""]}
+        {
+            "relation": ["IsA"],
+            "start": ["æble"],
+            "end": ["frugt"],
+            "start_node": [""],
+            "end_node": [""],
+            "turned": [False],
+        }
     ).with_columns(pair_hash=pl.lit(0, pl.UInt64))
     assert put_into_words(rows, book)["start"].to_list() == ["æble"], "columns keep the terms as they are"
 
