@@ -34,7 +34,7 @@ class PushConfig(BaseModel):
     scores: Literal["all", "here"] = "all"
     collection: bool = True
     private: bool = False
-    patience: float = Field(default=300.0, ge=0.0)
+    patience: float = Field(default=600.0, ge=0.0)
     endpoint: str | None = None
     allow_http: bool = False
     out: LocalPath = Path("lrl-workspace")

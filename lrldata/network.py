@@ -48,8 +48,13 @@ def _is_plain(address: str) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that a server asks to wait, as a number or a date, limited to a reasonable range."""
-    value = headers.get("Retry-After", "")
+    """Return the seconds that a server asks to wait, limited to a reasonable range.
+
+    It says so in `Retry-After`, as a number or a date, or in `RateLimit` (IETF draft), as the Hub does: with
+    `"api";r=0;t=55`, no requests remain, and there are new ones in 55 seconds.
+    """
+    spent = re.search(r";\s*r=0\s*;\s*t=(\d+)", headers.get("RateLimit", ""))
+    value = headers.get("Retry-After", "") or (str(int(spent[1]) + 1) if spent else "")
     try:
         seconds = float(value)
     except ValueError:

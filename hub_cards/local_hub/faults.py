@@ -89,7 +89,6 @@ class Rule:
         """Return the response of a `status` rule."""
         headers = {}
         if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
             headers["RateLimit"] = f'"api";r=0;t={self.retry_after}'
         if self.html:
             return web.Response(

@@ -139,7 +139,7 @@ def test_a_run_gives_up_on_a_busy_hub_with_a_message_and_a_rerun_finishes(
         assert push(hub) == runs.FAILED
         message = (tmp_path / "said").read_text("utf-8")
         assert "429" in message
-        assert "200 s more" in message
+        assert "201 s more" in message
         assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 0
         hub.reset_faults()
         assert push(hub) == runs.DONE

@@ -50,7 +50,7 @@ def test_a_fault_occurs_at_the_request_that_its_rule_selects(hub: Hub, api: http
     )
     answers = [api.get("/api/whoami-v2") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 429, 429, 200]
-    assert answers[1].headers["Retry-After"] == "7"
+    assert answers[1].headers["RateLimit"] == '"api";r=0;t=7'
     hub.faults({"path": "whoami", "times": 0, "do": "status", "status": 502, "html": True})
     answer = api.get("/api/whoami-v2")
     assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (502, "text/html")

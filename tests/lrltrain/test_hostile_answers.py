@@ -255,6 +255,12 @@ def test_the_waiting_time_is_bounded(value: str, seconds: float) -> None:
     assert retry_after({"Retry-After": value}) == seconds
 
 
+def test_the_wait_that_the_hub_asks_for_in_its_own_header_is_used() -> None:
+    assert retry_after({"RateLimit": '"api";r=0;t=290'}) == 291
+    assert retry_after({"RateLimit": '"api";r=12;t=290'}) == 0
+    assert retry_after({"RateLimit": '"api";r=0;t=290', "Retry-After": "7"}) == 7
+
+
 @pytest.mark.parametrize(
     "url",
     [
