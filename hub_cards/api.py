@@ -16,7 +16,7 @@ from lrldata.folder import prevent_exchange
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
-from lrldata.output import keep_out
+from lrldata.output import keep_out, note
 from lrldata.progress import Progress
 from lrldata.settings import AnyPath, as_path
 from lrltrain.options import Method
@@ -56,11 +56,15 @@ class PushOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, repr=False)
 class Pushed:
-    """The plan of a publication, and its results, which are empty after a dry run."""
+    """The plan of a publication, and its results, which are empty after a dry run.
+
+    `failures` says which collections could not be updated, and why.
+    """
 
     prepared: "Prepared"
     repositories: "tuple[Published, ...]" = ()
     collections: "tuple[UpdatedCollection, ...]" = ()
+    failures: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return one line per repository, with the action taken or, after a dry run, planned."""
@@ -73,7 +77,9 @@ class Pushed:
         """Return the results, or after a dry run the plan, as JSON-like values."""
         if self.repositories:
             done = [asdict(item) for item in self.repositories]
-            return {"repositories": done, "collections": [asdict(item) for item in self.collections]}
+            collected = [asdict(item) for item in self.collections]
+            failures = {"failures": list(self.failures)} if self.failures else {}
+            return {"repositories": done, "collections": collected, **failures}
         plans = [plan.as_json() for plan in self.prepared.plans]
         planned = [{"title": item.title, "items": len(item.items)} for item in self.prepared.collections]
         return {"namespace": self.prepared.namespace, "plan": plans, "collections": planned}
@@ -124,7 +130,7 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     with many_imports("push"):
         from hub_cards.artifacts import artifacts_of  # noqa: PLC0415 -- imports huggingface_hub
         from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
-        from hub_cards.publish.publish import prepare, publish  # noqa: PLC0415
+        from hub_cards.publish.publish import collect, prepare, publish  # noqa: PLC0415
 
     hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
     keep_out(hub.token or "")
@@ -133,8 +139,11 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
         prepared = prepare(settings, hub, progress)
         if settings.dry_run:
             return Pushed(prepared)
-        repositories, collections = publish(prepared, settings, hub, progress)
-    return Pushed(prepared, tuple(repositories), tuple(collections))
+        repositories = publish(prepared, settings, hub, progress)
+        collections, failures = collect(prepared, repositories, settings, hub, progress)
+    for failure in failures:
+        note(f"warning: everything is published, but {failure}")
+    return Pushed(prepared, tuple(repositories), tuple(collections), tuple(failures))
 
 
 def render_card(path: AnyPath, *, namespace: str = "my-org", out: AnyPath | None = None) -> "RenderedCard":

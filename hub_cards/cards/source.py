@@ -1,6 +1,6 @@
 """The origin of an adapter's text. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +34,12 @@ def source_of(
     repository: str = "",
     record: Mapping[str, Any] | None = None,
     *,
+    versions: Collection[str] | None = None,
     public: bool = False,
 ) -> Source:
     """Return what the workspace and the record of the dataset's repository on the Hub know of an adapter's text.
 
-    `public` says whether everyone can read that repository.
+    `public` says whether everyone can read that repository, and `versions` which ones still exist; None means all.
     """
     entry = next((item for item in adapter.manifest["inputs"] if item["kind"] in ("dataset", "hub")), None)
     if entry is None:
@@ -46,7 +47,7 @@ def source_of(
     if entry["kind"] == "hub":
         return Source(repository=entry["name"].rpartition("/")[0])
     name, digest = entry["name"], entry["manifest_sha256"]
-    version = version_with(record, name, digest) if record else None
+    version = version_with(record, name, digest, versions) if record else None
     dataset, published = workspace.dataset_of(digest), (record or {}).get("parts", {}).get(name)
     if dataset:
         samples, manifest = list(dataset.samples), dataset.manifest
@@ -82,7 +83,10 @@ def member_of(adapter: Adapter, workspace: Workspace) -> dict[str, str]:
     }
 
 
-def version_with(record: Mapping[str, Any], part: str, manifest_sha256: str) -> str | None:
-    """Return the first version of a repository whose part has this manifest."""
-    versions = (entry["version"] for entry in record["history"] if entry["parts"].get(part) == manifest_sha256)
-    return next(map(str, versions), None) if manifest_sha256 else None
+def version_with(
+    record: Mapping[str, Any], part: str, manifest_sha256: str, versions: Collection[str] | None = None
+) -> str | None:
+    """Return the first version of a repository whose part has this manifest, if given one of `versions`."""
+    candidates = (str(entry["version"]) for entry in record["history"] if entry["parts"].get(part) == manifest_sha256)
+    existing = (version for version in candidates if versions is None or version in versions)
+    return next(existing, None) if manifest_sha256 else None

@@ -8,6 +8,7 @@ import typer
 from hub_cards.cli.needs import libraries
 from lrldata.cli.options import Config, Json, Quiet, typed_options
 from lrldata.cli.run import show_or_dump
+from lrldata.errors import PublishError
 from lrldata.output import say
 from lrldata.progress import Progress
 
@@ -100,3 +101,8 @@ def push_command(
         and all(item.action == "unchanged" for item in pushed.repositories)
     ):
         say("Unchanged: everything is already on the Hub, so nothing was written.")
+    if pushed.failures:
+        raise PublishError(
+            f"{len(pushed.failures)} collections are not up to date.",
+            "Repeat the command, or use --no-collection.",
+        )

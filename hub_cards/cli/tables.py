@@ -58,6 +58,6 @@ def _files(item: Plan) -> Table:
 
 def published(results: Iterable[Published], collections: Sequence[UpdatedCollection]) -> str:
     """Return the actions taken, and the addresses of the results."""
-    lines = [f"{item.action:9} v{item.version:7} {item.url}" for item in results]
+    lines = [f"{item.action:9} v{item.version:7} {item.url}{' (private)' * item.private}" for item in results]
     lines += [f"{item.added} added   {item.url}" for item in collections]
     return "\n".join(lines)

@@ -15,7 +15,8 @@ stored anywhere else.
     token = "..."                          # or sha256 = "..."
     user = "tester"
     role = "fineGrained"                   # read, write, fineGrained
-    scopes = { my-org = ["repo.write"] }   # of a fine-grained token: rights by namespace
+    # of a fine-grained token: rights by namespace
+    scopes = { my-org = ["repo.write", "collection.write"] }
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from aiohttp import web
 from hub_cards.local_hub.answers import no_repository, refused
 
 READ, WRITE, FINE = "read", "write", "fineGrained"
+REPOSITORIES, COLLECTIONS = "repo.write", "collection.write"  # the rights to change them
 _MAY_WRITE = {"admin", "write", "contributor"}
 _REDACTED = "[redacted]"
 # Used without a file. These tokens are not secrets, so they can be in the source code.
@@ -41,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "tokens": [
         {"token": "hf_test_write", "user": "tester", "role": WRITE},
         {"token": "hf_test_read", "user": "tester", "role": READ},
-        {"token": "hf_test_fine", "user": "tester", "role": FINE, "scopes": {"my-org": ["repo.write"]}},
+        {"token": "hf_test_fine", "user": "tester", "role": FINE, "scopes": {"my-org": [REPOSITORIES, COLLECTIONS]}},
         {"token": "hf_test_stranger", "user": "stranger", "role": WRITE},
     ],
 }
@@ -123,12 +125,12 @@ class Accounts:
             return False
         return token.role != FINE or bool(token.scopes.get(namespace))
 
-    def writes(self, token: Token, namespace: str) -> bool:
-        """Return whether a token may change the repositories and collections of a namespace."""
+    def writes(self, token: Token, namespace: str, right: str = REPOSITORIES) -> bool:
+        """Return whether a token may change the repositories of a namespace, or its collections."""
         role = "admin" if token.user == namespace else self.users[token.user].get(namespace)
         if role not in _MAY_WRITE or token.role == READ:
             return False
-        return token.role == WRITE or "repo.write" in token.scopes.get(namespace, ())
+        return token.role == WRITE or right in token.scopes.get(namespace, ())
 
     def suggests(self, token: Token, namespace: str, *, private: bool) -> bool:
         """Return whether a token may open pull requests in the repositories of a namespace."""
@@ -146,10 +148,10 @@ class Accounts:
                 raise refused(401, "Invalid username or password.", "RepoNotFound")
             raise no_repository()
 
-    def must_write(self, request: web.Request, namespace: str) -> Token:
+    def must_write(self, request: web.Request, namespace: str, right: str = REPOSITORIES) -> Token:
         """Return the token of a request. Raises 401 or 403 if it may not change the namespace."""
         token = self.must_be_known(request)
-        if not self.writes(token, namespace):
+        if not self.writes(token, namespace, right):
             raise refused(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
         return token
 

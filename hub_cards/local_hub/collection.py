@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from hub_cards.local_hub.access import COLLECTIONS
 from hub_cards.local_hub.answers import WROTE, page, refused
 from hub_cards.local_hub.disk import write_json
 from hub_cards.local_hub.limits import check_count, json_of, text_of
@@ -42,7 +43,7 @@ def _collection_of(request: web.Request, *, to_change: bool = False) -> dict[str
     if value is None or (value["private"] and not accounts.sees(accounts.asker(request), namespace)):
         raise refused(404, "Collection not found")
     if to_change:
-        accounts.must_write(request, namespace)
+        accounts.must_write(request, namespace, COLLECTIONS)
     return value
 
 
@@ -61,7 +62,7 @@ async def create(request: web.Request) -> web.Response:
     accounts = request.app[ACCOUNTS]
     token = accounts.must_be_known(request)
     namespace, title = str(body.get("namespace") or token.user), text_of(body.get("title"), "title")
-    accounts.must_write(request, namespace)
+    accounts.must_write(request, namespace, COLLECTIONS)
     _checked_title(title)
     description = text_of(body.get("description"), "description") or None
     for other in request.app[STORE].collections():

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lrldata.errors import PublishError, UsageError
 from lrldata.network import is_private
 
 MAIN = "main"
+LONGEST_TITLE = 59  # characters of a collection's title that the Hub accepts
 IN_MEMORY = 4_000_000  # bytes; a file up to this size is read into memory before it is uploaded
 _MAY_WRITE = {"admin", "write", "contributor"}
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access."
@@ -62,7 +64,8 @@ class Collection:
     def of(cls, language: str, items: tuple[tuple[str, Kind], ...]) -> "Collection":
         """Return the collection of a language."""
         description = f"Datasets and adapters that teach language models {language}."
-        return cls(f"{language}: text and language adapters", description, items)
+        title = f"{language}: text and language adapters"
+        return cls(textwrap.shorten(title, LONGEST_TITLE, placeholder=" ..."), description, items)
 
 
 def _addition(file: File, repository: str, stack: ExitStack) -> CommitOperationAdd:
@@ -111,7 +114,8 @@ class Hub:
         role_in = {user["name"]: "admin"} | {org["name"]: org.get("roleInOrg", "write") for org in user.get("orgs", [])}
         if role == "fineGrained":
             scoped = access.get("fineGrained", {}).get("scoped", [])
-            writable = {scope["entity"]["name"] for scope in scoped if "repo.write" in scope.get("permissions", [])}
+            names = {scope["entity"]["name"] for scope in scoped if "repo.write" in scope.get("permissions", [])}
+            writable = {name.partition("/")[0] for name in names}  # of a namespace, or of a repository in it
         else:
             writable = set() if role == "read" else set(role_in)
         allowed = tuple(
@@ -159,8 +163,11 @@ class Hub:
                 raise PublishError(f"{identifier}: {name} on the Hub is not UTF-8.", "Fix it on the Hub.") from error
 
     def create(self, identifier: str, kind: Kind, *, private: bool) -> None:
-        """Create a repository; an existing one is left unchanged."""
-        self._api.create_repo(identifier, repo_type=kind, private=private, exist_ok=True)
+        """Create a repository; an existing one is left unchanged.
+
+        Unless it is to be private, its owner's default decides, because organisations can make new ones private.
+        """
+        self._api.create_repo(identifier, repo_type=kind, private=True if private else None, exist_ok=True)
 
     def commit(self, plan: Plan, tip: str, *, message: str, description: str = "") -> str:
         """Commit all changes of a plan on top of `tip`, and return the commit's id.

@@ -68,6 +68,7 @@ class Plan:
     record: Mapping[str, Any]
     files: tuple[File, ...] = ()
     change_notes: tuple[str, ...] = ()  # lines about the changes in this version
+    private: bool = False  # whether the repository is, if it exists
 
     @property
     def removed(self) -> list[str]:
@@ -255,6 +256,7 @@ def _plan_at(
         new_record,
         tuple(file for file in files if file.path in changed),
         tuple(changes_of({name: part["facts"] for name, part in published.items()}, facts)) if record else (),
+        remote.private,
     )
 
 

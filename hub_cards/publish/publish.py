@@ -1,6 +1,7 @@
 """The pipeline of `lrl push-hub`: plan the changes to each repository, then apply them."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +29,7 @@ class Published:
     url: str
     version: str
     action: str
+    private: bool
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,20 @@ class UpdatedCollection:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The plans for all repositories, in the order of publication, and the collections that group them."""
+    """The plans for the repositories of each language, in the order of publication, and the languages' collections.
+
+    `plan_again` returns the current plans of a language.
+    """
 
     namespace: str
-    plans: tuple[Plan, ...]
+    plans_by_language: Mapping[str, tuple[Plan, ...]]
     collections: tuple[Collection, ...]
+    plan_again: Callable[[str], Iterable[Plan]]
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Return the plans for all repositories."""
+        return tuple(plan for plans in self.plans_by_language.values() for plan in plans)
 
 
 def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
@@ -61,15 +72,20 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
     codes = languages_of(config, workspace)
     for folder in workspace.unfinished:
         note(f"note: {folder} is not finished, so it is not published.")
+    plan_language = partial(
+        plans_of, workspace=workspace, config=config, namespace=namespace, hub=hub, patience=patience
+    )
     plans: dict[str, Plan] = {}
+    plans_by_language: dict[str, tuple[Plan, ...]] = {}
     collections: list[Collection] = []
     with progress.items("Planning", len(codes)) as begin:
         for code in codes:
             begin(code)
-            language_plans = list(plans_of(code, workspace, config, namespace, hub, patience))
+            language_plans = list(plan_language(code))
             for plan in language_plans:
                 _check_duplicates(plan, plans.get(plan.repository.id))
-                plans[plan.repository.id] = plan
+            plans_by_language[code] = tuple(plan for plan in language_plans if plan.repository.id not in plans)
+            plans |= {plan.repository.id: plan for plan in language_plans}
             if config.collection and language_plans:
                 items = tuple((plan.repository.id, plan.repository.kind) for plan in language_plans)
                 collections.append(Collection.of(workspace.language(code).name, items))
@@ -78,27 +94,56 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
             "nothing in the workspace matches --kind, --source and --method.", "See `lrl push-hub --help`."
         )
     note_unused_licence(config, plans.values())
-    return Prepared(namespace, tuple(plans.values()), tuple(collections))
+    return Prepared(namespace, plans_by_language, tuple(collections), plan_language)
 
 
-def publish(
-    prepared: Prepared, config: PushConfig, hub: Hub, progress: Progress
-) -> tuple[list[Published], list[UpdatedCollection]]:
+def publish(prepared: Prepared, config: PushConfig, hub: Hub, progress: Progress) -> list[Published]:
     """Apply the plans. A repository that has changed since is planned again. Raises PublishError."""
     refuse_conflicts(prepared.plans)
     patience = Patience(config.patience)
-    published = []
+    published: list[Published] = []
     with progress.items("Publishing", len(prepared.plans)) as begin:
-        for plan in prepared.plans:
-            begin(plan.repository.id)
-            published.append(patience.retry_until_done(plan.repository.id, _converge(plan, config, hub)))
-    collected = []
+        for code, plans in prepared.plans_by_language.items():
+            pending = deque(plans)
+            while pending:
+                plan = pending.popleft()
+                begin(plan.repository.id)
+                result = patience.retry_until_done(plan.repository.id, _converge(plan, config, hub))
+                published.append(result)
+                if plan.repository.kind == "dataset" and not _is_as_planned(result, plan, config):
+                    # The cards of the adapters name its version, and show a line of it if it is public.
+                    names = {other.repository.id for other in pending}
+                    pending = deque(again for again in prepared.plan_again(code) if again.repository.id in names)
+                    refuse_conflicts(list(pending))
+    return published
+
+
+def _is_as_planned(result: Published, plan: Plan, config: PushConfig) -> bool:
+    """Return whether a repository has the planned version and, if it is new, the assumed visibility."""
+    return result.version == plan.version and (plan.tip is not None or result.private == config.private)
+
+
+def collect(
+    prepared: Prepared, published: Sequence[Published], config: PushConfig, hub: Hub, progress: Progress
+) -> tuple[list[UpdatedCollection], list[str]]:
+    """Add the repositories to the collections of their languages; also return the messages of failures.
+
+    A collection is private if all repositories are: in some organisations, that is the default.
+    """
+    patience = Patience(config.patience)
+    private = all(item.private for item in published)
+    collected: list[UpdatedCollection] = []
+    failures: list[str] = []
     for collection in prepared.collections:
         with progress.waiting(f"Collecting {collection.title}"):
-            gather = partial(hub.collect, prepared.namespace, collection, private=config.private)
-            slug, added = patience.retry_until_done(f"the collection {collection.title!r}", gather)
-        collected.append(UpdatedCollection(collection.title, f"{hub.endpoint}/collections/{slug}", added))
-    return published, collected
+            gather = partial(hub.collect, prepared.namespace, collection, private=private)
+            try:
+                slug, added = patience.retry_until_done(f"the collection {collection.title!r}", gather)
+            except PublishError as error:
+                failures.append(error.message)
+            else:
+                collected.append(UpdatedCollection(collection.title, f"{hub.endpoint}/collections/{slug}", added))
+    return collected, failures
 
 
 def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Published | None]:
@@ -136,7 +181,8 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
             hub.tag(repository, plan.version, commit)
         place = "datasets/" if repository.kind == "dataset" else ""
         url = f"{hub.endpoint}/{place}{repository.id}"
-        return Published(repository.id, repository.kind, url, plan.version, next(iter(done), "unchanged"))
+        action = next(iter(done), "unchanged")
+        return Published(repository.id, repository.kind, url, plan.version, action, plan.private)
 
     return step
 

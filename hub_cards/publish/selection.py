@@ -79,6 +79,7 @@ def plans_of(
             plan = planned(dataset_repository(datasets, licences, namespace, code), remote)
         record = plan.record
         yield plan
+    versions = {tag.removeprefix("v") for tag in remote.tags} | ({str(record["version"])} if record else set())
     chosen = [adapter for adapter in workspace.adapters.get(code, ()) if _is_chosen(adapter, config)]
     if not chosen:
         return
@@ -88,7 +89,7 @@ def plans_of(
         yield planned(mini, read(mini.id, mini.kind))
     for adapter in chosen:
         with reporting_invalid_content(adapter.folder):
-            text = source_of(adapter, workspace, name, record, public=public)
+            text = source_of(adapter, workspace, name, record, versions=versions, public=public)
             base = _base_id(adapter, config, namespace)
             published = read(adapter_id(adapter, base, namespace), "model")
             from_sources = licenses.of_adapter(adapter, workspace, text)

@@ -350,6 +350,9 @@ def test_a_card_shows_lines_of_the_text_only_if_the_text_is_public(trained: Path
         source = source_of(adapter, private, "my-org/lrl-ro", record, public=public)
         assert (len(source.samples), source.version, source.command) == (public, "1.0.0", "")
     assert not source_of(adapter, private, "my-org/lrl-ro", None, public=True).samples, "it is not published"
+    twice = {**record, "history": [*record["history"], record["history"][0] | {"version": "1.1.0"}]}
+    for versions, cited in ((None, "1.0.0"), ({"1.0.0", "1.1.0"}, "1.0.0"), ({"1.1.0"}, "1.1.0"), (set(), None)):
+        assert source_of(adapter, private, "my-org/lrl-ro", twice, versions=versions).version == cited, "if it exists"
     assert source_of(adapter, private).command.startswith("lrldata build --lang ro --source conceptnet --dump ")
 
 

@@ -20,6 +20,7 @@ from hub_cards.cards.lint import lint
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
 from hub_cards.publish.changes import changes_of
+from hub_cards.publish.hub import Collection
 from hub_cards.publish.local import repository_of
 from lrldata.card import folder_card
 from lrldata.dataset import write_dataset
@@ -292,6 +293,38 @@ print(api.repo_exists("my-org/lrl-ro", repo_type="dataset"), collections)
     assert fresh(script.format(token=False)).split()[0] == "False"
 
 
+def test_new_repositories_are_private_where_an_organisation_makes_them_so(
+    lrl: Any, sample_workspace: Path, fresh: Any
+) -> None:
+    command = ("push-hub", "--lang", "ro", "--namespace", "closed-org", "--out", sample_workspace, "--json")
+    result = json.loads(lrl(*command).stdout)
+    assert [(item["id"], item["private"]) for item in result["repositories"]] == [("closed-org/lrl-ro", True)]
+    script = """
+from huggingface_hub import HfApi
+api = HfApi(token={token!r})
+print([collection.private for collection in api.list_collections(owner="closed-org")])
+"""
+    assert fresh(script.format(token="hf_test_write")).strip() == "[True]"  # noqa: S106
+    assert fresh(script.format(token=False)).strip() == "[]"
+
+
+def test_a_publication_without_its_collection_is_reported_as_such(hub: Hub, push: Any) -> None:
+    hub.faults({"method": "POST", "path": "/api/collections", "do": "status", "status": 403, "times": 0})
+    result = push("--json")
+    assert result.returncode == 1
+    assert "everything is published, but the collection 'Romanian: text and language adapters'" in result.stderr
+    done = json.loads(result.stdout)
+    assert [item["action"] for item in done["repositories"]] == ["created"]
+    assert (done["collections"], len(done["failures"])) == ([], 1)
+    hub.reset_faults()
+    assert push("--json").returncode == 0
+
+
+def test_the_title_of_a_collection_is_as_short_as_the_hub_requires() -> None:
+    assert Collection.of("Romanian", ()).title == "Romanian: text and language adapters"
+    assert len(Collection.of("Northern Example (Kirmanjki varieties)", ()).title) <= 59
+
+
 def test_private_is_refused_if_the_repository_is_already_public(push: Any) -> None:
     assert push().returncode == 0
     result = push("--private")
@@ -321,6 +354,8 @@ def test_the_token_is_checked_before_anything_else(
 
 def test_a_fine_grained_token_publishes_where_it_may(push: Any) -> None:
     assert push(token="hf_test_fine").returncode == 0  # noqa: S106
+    result = push("--no-collection", token="hf_test_one")  # noqa: S106 -- a token for this repository alone
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_plan_needs_no_token(push: Any) -> None:

@@ -12,12 +12,20 @@ import pytest
 from hub_cards.local_hub import Hub
 
 TOKEN = "hf_test_write"  # noqa: S105 (a token of a test server)
+FINE = {"user": "tester", "role": "fineGrained"}
 ACCOUNTS: dict[str, Any] = {
-    "users": {"tester": {"organisations": {"my-org": "admin"}}, "stranger": {}},
+    "users": {"tester": {"organisations": {"my-org": "admin", "closed-org": "admin"}}, "stranger": {}},
+    "organisations": {"closed-org": {"private": True}},
     "tokens": [
         {"token": TOKEN, "user": "tester", "role": "write"},
         {"token": "hf_test_read", "user": "tester", "role": "read"},
-        {"token": "hf_test_fine", "user": "tester", "role": "fineGrained", "scopes": {"my-org": ["repo.write"]}},
+        {
+            "token": "hf_test_fine",
+            "user": "tester",
+            "role": "fineGrained",
+            "scopes": {"my-org": ["repo.write", "collection.write"]},
+        },
+        {"token": "hf_test_one", "user": "tester", "role": "fineGrained", "scopes": {"my-org/lrl-ro": ["repo.write"]}},
         {"token": "hf_test_stranger", "user": "stranger", "role": "write"},
     ],
 }
