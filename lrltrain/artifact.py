@@ -97,6 +97,7 @@ def save_model(model: Any, folder: Path) -> None:
 
     transformers saves a shared tensor under only one of its two names; AutoAdapterModel looks for the other.
     """
+    _make_generation_consistent(model)
     with quiet():
         model.save_pretrained(folder)
     file = folder / SAFE_WEIGHTS_NAME
@@ -106,6 +107,17 @@ def save_model(model: Any, folder: Path) -> None:
         if missing:
             weights = stored | {name: value.cpu().clone() for name, value in missing.items()}
             write_tensors(weights, file, {"format": "pt"})
+
+
+def _make_generation_consistent(model: Any) -> None:
+    """Enable sampling if a setting of it is given, as in Vicuna: transformers 4 refuses to save such a model."""
+    generation: Any = getattr(model, "generation_config", None)
+    if generation is None:
+        return
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        generation.do_sample = True
 
 
 @torch.no_grad()

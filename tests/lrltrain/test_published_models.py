@@ -18,6 +18,7 @@ from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
+    GenerationConfig,
     SiglipVisionConfig,
 )
 
@@ -88,6 +89,15 @@ def test_a_model_for_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -
     costs = estimate(fit_config(base, text, tmp_path / "ws"), QUIET)
     assert costs["memory_bytes"] > 0
     assert fit(fit_config(base, text, tmp_path / "ws"), QUIET).status == "fitted"
+
+
+def test_a_model_whose_generation_settings_contradict_each_other_is_saved(
+    llama: Path, text: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(llama, tmp_path / "vicuna")
+    (base / "generation_config.json").write_text('{"temperature": 0.9, "top_p": 0.6}')
+    fitted = fit(fit_config(base, text, tmp_path / "ws"), QUIET)
+    assert GenerationConfig.from_pretrained(fitted.path).do_sample
 
 
 def test_an_invertible_adapter_for_gemma_2_is_estimated(text: Path, tmp_path: Path) -> None:
