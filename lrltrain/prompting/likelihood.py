@@ -10,6 +10,7 @@ prompt again for each label.
 """
 
 import copy
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from lrltrain.models import accepts_argument
 from lrltrain.precision import tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts
-from lrltrain.tokens import encode, encode_chat
+from lrltrain.tokens import encode, encode_chat, special_tokens_around
 
+_FEWER = "Use fewer --shots."
 WORDS = 8_192  # rows of the output matrix that are converted to single precision at once
 TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 16_384}
 Ids = NDArray[np.int64]
@@ -39,6 +41,10 @@ class Question:
 
     prompt: Ids
     answers: tuple[Ids, ...]
+
+    def __len__(self) -> int:
+        """Return the number of tokens of the prompt with the longest answer."""
+        return len(self.prompt) + max(map(len, self.answers))
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,22 @@ class Scores:
 def ask(prompts: Prompts, text: str, tokenizer: Any, form: Form, longest: int) -> tuple[Question, bool]:
     """Return the tokens of a prompt and its labels, and whether the text was truncated to fit `longest` tokens in all.
 
-    A label's tokens start where they first differ from those of the prompt, since a token may span the boundary. Raises
-    UsageError if the prompt is too long even without the text.
+    A label's tokens start where they first differ from those of the prompt, since a token may span the boundary. Of a
+    longer text, as many characters are kept as fit. Raises UsageError if none fits.
     """
     question = _tokens(prompts, text, tokenizer, form)
-    kept, cut = text, False
-    while (over := len(question.prompt) + max(map(len, question.answers)) - longest) > 0:
-        if not kept:
-            raise UsageError(f"the prompt without its text has more than {longest} tokens.", "Use fewer --shots.")
-        kept, cut = kept[: min(len(kept) - over, int(len(kept) * 0.9))] if len(kept) > over else "", True
-        question = _tokens(prompts, kept, tokenizer, form)
-    return question, cut
+    if len(question) <= longest:
+        return question, False
+
+    def length(characters: int) -> int:
+        return len(_tokens(prompts, text[:characters], tokenizer, form))
+
+    kept = bisect_right(range(1, len(text)), longest, key=length)
+    while kept and length(kept) > longest:  # a longer text can have fewer tokens, if they span more characters
+        kept -= 1
+    if not kept:
+        raise UsageError(f"the prompt with only one character of the text exceeds {longest} tokens.", _FEWER)
+    return _tokens(prompts, text[:kept], tokenizer, form), True
 
 
 def _tokens(prompts: Prompts, text: str, tokenizer: Any, form: Form) -> Question:
@@ -82,7 +93,7 @@ def _tokens(prompts: Prompts, text: str, tokenizer: Any, form: Form) -> Question
     else:
         prompt = prompts.completion(text)
         answers = [prompts.answer(label) for label in labels]
-        bos = [token for token in tokenizer("")["input_ids"][:1] if token == tokenizer.bos_token_id]
+        bos, _ = special_tokens_around(tokenizer)
         encoded = encode(tokenizer, [prompt, *(prompt + answer for answer in answers)], add_special_tokens=False)
         prompt_ids, *full_ids = encoded["input_ids"]
     shared = min(_common_prefix(prompt_ids, ids) for ids in full_ids)

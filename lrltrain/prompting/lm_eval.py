@@ -78,6 +78,6 @@ def _task(name: str, items: Path, job: PromptJob) -> dict[str, Any]:
             "version": 1.0,
             "language": job.test.language.code,
             "data": job.test.provenance,
-            "template": fingerprint(job.prompts.template.model_dump())[:16],
+            "template": fingerprint(job.prompts.template.as_json())[:16],
         },
     }

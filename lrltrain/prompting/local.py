@@ -10,7 +10,7 @@ import torch
 from jinja2 import TemplateError
 
 from lrldata.errors import ModelError, UsageError, one_line
-from lrldata.manifest import identity
+from lrldata.manifest import fingerprint, identity
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.memory import SMALLER, within_memory
@@ -79,16 +79,27 @@ class LocalModel:
 
 
 def find_local(config: PromptConfig) -> tuple[LocalModel, dict[str, Any]]:
-    """Find the model and its adapter, and return them with the precision setting. Raises LrlError."""
+    """Find the model and its adapter, and return them with the settings that depend on them. Raises LrlError."""
     manifest = open_adapter(config.adapter) if config.adapter else None
     trained_on = manifest["base"] if manifest else {}
     revision = config.model_revision or (trained_on.get("revision") if config.model == trained_on.get("id") else None)
-    base = find_base(config.model, revision, config.model_id, "clm")
+    base = find_base(config.model, revision, config.model_id)
+    if base.objective != "clm":
+        raise ModelError(
+            f"{config.model}: an encoder, which cannot be prompted.",
+            "Use a decoder; encoders are for `lrltrain eval`.",
+        )
     if config.adapter and manifest:
         if manifest["method"] == "full":
             raise UsageError(f"{config.adapter}: this is a whole model.", "Pass it as --model, without --adapter.")
         check_base(config.adapter, manifest, _with_adapter_id(base, manifest))
-    return LocalModel(base, config.adapter, manifest), {"precision": precision_of(config.precision)}
+    # The template is in a file of its own, which is not part of the model's identity.
+    template = {"chat_template": fingerprint(_chat_template(base))} if config.wanted_form == "chat" else {}
+    return LocalModel(base, config.adapter, manifest), {"precision": precision_of(config.precision), **template}
+
+
+def _chat_template(base: Base) -> Any:
+    return load_tokenizer(base).chat_template
 
 
 def _with_adapter_id(base: Base, manifest: Mapping[str, Any]) -> Base:

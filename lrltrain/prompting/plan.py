@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from lrltrain.prompting.bill import cost_of
 from lrltrain.prompting.cache import key_of, read_answers
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.endpoint import find_endpoint
-from lrltrain.prompting.prompt import cost_of, open_jobs, requests_of
+from lrltrain.prompting.prompt import has_answers, open_jobs, requests_of
 
 BYTES_PER_TOKEN = 3.0  # of UTF-8; an assumption until stored answers allow an estimate
 TOKENS_PER_ANSWER = 4.0
@@ -28,7 +29,7 @@ class Plan:
 
 
 def plan(config: PromptConfig) -> list[Plan]:
-    """Count the calls that are not in the cache, and estimate their tokens. Raises LrlError."""
+    """Count the calls whose answers are neither in a run nor in the cache; estimate their tokens. Raises LrlError."""
     endpoint = find_endpoint(config) if config.endpoint else None
     plans: list[Plan] = []
     for job in open_jobs(config):
@@ -48,7 +49,8 @@ def plan(config: PromptConfig) -> list[Plan]:
         ]
         ratio = sum(call[0] for call in measured) / sum(call[1] for call in measured) if measured else BYTES_PER_TOKEN
         answer = sum(call[2] for call in measured) / len(measured) if measured else TOKENS_PER_ANSWER
-        missing = [request for key, request in requests.items() if key not in stored]
+        is_answered = has_answers(config, endpoint, job)
+        missing = [] if is_answered else [request for key, request in requests.items() if key not in stored]
         tokens = sum(map(_bytes, missing)) / ratio, len(missing) * answer
         cost = cost_of(config.prices, *tokens) if config.prices else None
         plans.append(Plan(*facts, len(missing), round(tokens[0]), round(tokens[1]), cost))

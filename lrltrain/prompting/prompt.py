@@ -22,15 +22,14 @@ from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
-from lrltrain.prompting.cache import Answer, key_of, open_answers
+from lrltrain.prompting.bill import ENDINGS, bill, count_endings, priced
+from lrltrain.prompting.cache import key_of, open_answers
 from lrltrain.prompting.config import PromptConfig
-from lrltrain.prompting.endpoint import REFUSED, Endpoint, ask_all, find_endpoint
+from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
 from lrltrain.reporting.tables import WITH
-
-_ENDINGS = ("unfinished", "refused", "empty")  # counts of answers; see _count_endings
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,6 @@ def requests_of(config: PromptConfig, endpoint: Endpoint, job: PromptJob) -> lis
     return [body | {"prompt": job.prompts.completion(text)} for text in job.texts]
 
 
-def cost_of(prices: list[float], read: float, written: float) -> float:
-    """Return the cost of tokens read and written, given the two prices per million."""
-    return round((prices[0] * read + prices[1] * written) / 1e6, 6)
-
-
 def _prepare(config: PromptConfig, template: Template, test: TestSet) -> PromptJob:
     if test.own is not None:
         template = template.for_labels(test.own, given=config.template is not None)
@@ -137,15 +131,12 @@ def _score_recorded(config: PromptConfig, answers: Path, jobs: list[PromptJob]) 
 
 def _query_endpoint(config: PromptConfig, jobs: list[PromptJob], progress: Progress) -> list[Run]:
     endpoint = find_endpoint(config)
-    request = {name: value for name, value in config.request().items() if name != "model"}
     runs: list[Run] = []
     for job in jobs:
-        settings = {"endpoint": endpoint.url, "request": request}
-        recipe = _recipe(config, job, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
+        recipe = _endpoint_recipe(config, endpoint, job)
         run = _find_finished(config, recipe)
         if run is None:
-            folder = _folder(config, recipe).resolve()
-            earlier = None if config.overwrite or find_run(folder, recipe) else earlier_run(folder, recipe)
+            earlier = _find_earlier(config, recipe)
             outcome = _reread_answers(config, endpoint, job, earlier) if earlier else None
             run = _keep(config, job, recipe, outcome or _ask(config, endpoint, job, progress))
         runs.append(run)
@@ -195,9 +186,21 @@ def _recipe(
         "adapter": None,
         "method": f"prompt-{config.shots}",
         "source": None,
-        "settings": config.shaping() | dict(settings) | {"template": job.prompts.template.model_dump()},
+        "settings": config.shaping() | dict(settings) | {"template": job.prompts.template.as_json()},
         "made_with": libraries,
     }
+
+
+def _endpoint_recipe(config: PromptConfig, endpoint: Endpoint, job: PromptJob) -> dict[str, Any]:
+    request = {name: value for name, value in config.request().items() if name != "model"}
+    settings = {"endpoint": endpoint.url, "request": request}
+    return _recipe(config, job, {"id": config.model, "revision": None}, settings, made_with("scikit-learn"))
+
+
+def has_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob) -> bool:
+    """Return whether a run has the answers to all requests of a job."""
+    run = _find_earlier(config, _endpoint_recipe(config, endpoint, job))
+    return run is not None and not run.predictions["answer"].null_count()
 
 
 def _adapter_method(config: PromptConfig, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -213,11 +216,17 @@ def _folder(config: PromptConfig, recipe: Mapping[str, Any]) -> Path:
 
 
 def _find_finished(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
-    """Return the finished run, if any. If prices changed, return None: the cached answers are then priced again."""
+    """Return the finished run, if any. If prices changed, return None: its answers are then priced again."""
     run = None if config.overwrite else find_run(_folder(config, recipe), recipe)
     if run is not None and config.prices and run.manifest.get("prices") != config.prices:
         return None
     return run
+
+
+def _find_earlier(config: PromptConfig, recipe: Mapping[str, Any]) -> Run | None:
+    """Return a run with the same requests, but by other versions or with other prices: its answers were paid for."""
+    folder = _folder(config, recipe).resolve()
+    return None if config.overwrite else find_run(folder, recipe) or earlier_run(folder, recipe)
 
 
 def _ask(config: PromptConfig, endpoint: Endpoint, job: PromptJob, progress: Progress) -> Outcome:
@@ -230,20 +239,20 @@ def _ask(config: PromptConfig, endpoint: Endpoint, job: PromptJob, progress: Pro
             _run_coroutine(ask_all(endpoint, requests, stored, config, lambda done: advance(done, "")))
         answers = [answer for key in keys if (answer := stored.get(key)) is not None]
     predicted = _labels_in([answer.text for answer in answers], endpoint, job)
-    details = _bill(dict(zip(keys, answers, strict=True)), config) | _count_endings(answers)
+    details = bill(dict(zip(keys, answers, strict=True)), config.prices) | count_endings(answers)
     return Outcome(predicted, [answer.text for answer in answers], details)
 
 
 def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob, run: Run) -> Outcome | None:
-    """Extract the labels again from the answers of a run before an upgrade, since they were paid for."""
+    """Extract the labels again from the answers of an earlier run, and price them."""
     table = run.predictions
     if "answer" not in table.columns or table["answer"].null_count():
         return None
     answers = table["answer"].to_list()
-    details = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *_ENDINGS) if key in run.manifest}
-    if (tokens := details.get("tokens")) and config.prices:
-        details |= {"cost": cost_of(config.prices, tokens["prompt"], tokens["completion"]), "prices": config.prices}
-    note(f"note: {job.name}: reusing the answers of a run by other versions. --overwrite ignores that run.")
+    details = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *ENDINGS) if key in run.manifest}
+    if config.prices:
+        details |= priced(details.get("tokens"), config.prices)
+    note(f"note: {job.name}: reusing the answers of an earlier run. --overwrite ignores that run.")
     return Outcome(_labels_in(answers, endpoint, job), answers, details)
 
 
@@ -271,15 +280,6 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, None]) -> None:
             raise
 
 
-def _count_endings(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Count the answers that reached the token limit, were refused, or are empty, as from a model that thinks first."""
-    return {
-        "unfinished": sum(answer.finish == "length" for answer in answers),
-        "refused": sum(answer.finish in REFUSED for answer in answers),
-        "empty": sum(not answer.text.strip() for answer in answers),
-    }
-
-
 def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
     """Print how many answers were cut off, are empty or were refused."""
     unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
@@ -294,17 +294,6 @@ def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
             f"note: {job.name}: {at_limit}, and {empty - refused:,} are empty. A model that thinks first needs more "
             "tokens, or thinking disabled with --extra."
         )
-
-
-def _bill(answers: Mapping[str, Answer], config: PromptConfig) -> dict[str, Any]:
-    """Return the total tokens and cost of all answers, each call once; None if the endpoint does not report tokens."""
-    read = [answer.prompt_tokens for answer in answers.values()]
-    written = [answer.completion_tokens for answer in answers.values()]
-    if None in read or None in written:
-        return {"tokens": None, "cost": None, "prices": config.prices}
-    tokens = {"prompt": sum(filter(None, read)), "completion": sum(filter(None, written))}
-    cost = cost_of(config.prices, tokens["prompt"], tokens["completion"]) if config.prices else None
-    return {"tokens": tokens, "cost": cost, "prices": config.prices}
 
 
 def _keep(config: PromptConfig, job: PromptJob, recipe: Mapping[str, Any], outcome: Outcome) -> Run:

@@ -36,6 +36,12 @@ class Template(BaseModel):
         """Return the word for each label in prompts, in the order of the template."""
         return {label: words[0] for label, words in self.labels.items()}
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what identifies the template. Hashes of JSON ignore the order of labels, which prompts depend on."""
+        order = list(self.labels)
+        built_in = list(open_template(None, self.task).labels)
+        return self.model_dump() | ({} if order == built_in else {"label_order": order})
+
     def for_labels(self, own: Sequence[str], *, given: bool) -> "Template":
         """Return the template for data with the labels `own`.
 

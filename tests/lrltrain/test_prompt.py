@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,12 @@ import numpy as np
 import pytest
 import torch
 from openai_server import KEY, Reply, Server, by_word, serve
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import hub_cards
 from lrldata.errors import EndpointError, InputError, LrlError, ModelError, StorageError, UsageError
@@ -775,8 +781,61 @@ def test_a_long_text_is_truncated_but_not_the_instruction(loaded: tuple[Any, Any
     assert prompt_text.startswith(("<s> Classify", "<s>Classify"))
     assert prompt_text.endswith("Sentiment:")
     assert 60 < len(question.prompt) + max(map(len, question.answers)) <= 80
-    with pytest.raises(UsageError, match="without its text"):
+    with pytest.raises(UsageError, match="only one character of the text exceeds 20 tokens"):
         likelihood.ask(prompts, "dára", tokenizer, "completion", 20)
+
+
+def test_of_a_script_with_several_tokens_per_character_as_much_text_as_fits_is_kept() -> None:
+    tokenizer = Tokenizer(BPE({letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()))}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    by_byte = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    prompts, text = Prompts(open_template(None, "sentiment"), "Tibetan"), "བོད་" * 80
+    whole, _ = likelihood.ask(prompts, text, by_byte, "completion", 10_000)
+    for too_many in (1, 50, 350, 900):
+        limit = len(whole) - too_many
+        question, cut = likelihood.ask(prompts, text, by_byte, "completion", limit)
+        assert cut
+        assert limit - 3 < len(question) <= limit, "one more character, of three bytes, would not fit"
+
+
+def test_the_start_token_of_the_tokenizer_is_used_even_if_it_is_not_the_bos_token(loaded: tuple[Any, Any]) -> None:
+    tokenizer = copy.deepcopy(loaded[1])
+    start = ("</s>", tokenizer.convert_tokens_to_ids("</s>"))  # as XGLM's
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="</s> $A", special_tokens=[start])
+    prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
+    question, _ = likelihood.ask(prompts, "Ó dára", tokenizer, "completion", 256)
+    assert question.prompt[0] == start[1] != tokenizer.bos_token_id
+
+
+def test_the_order_of_labels_and_the_chat_template_make_another_run(
+    ask: Callable[..., Run], tiny: Path, tmp_path: Path
+) -> None:
+    files_by_order = tmp_path / "a.toml", tmp_path / "b.toml"
+    texts, labels = TEMPLATE.split("[labels]\n")
+    for file, order in zip(files_by_order, (1, -1), strict=True):
+        file.write_text(f"{texts}[labels]\n" + "\n".join(labels.split("\n")[::order]), "utf-8")
+    one, other = (ask(model=str(tiny), template=file, limit=4) for file in files_by_order)
+    assert one.folder != other.folder
+    model = shutil.copytree(tiny, tmp_path / "copied")
+    chat = ask(model=str(model), form="chat", limit=4)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = f"{{{{ '!!' }}}}{tokenizer.chat_template}"
+    tokenizer.save_pretrained(model)
+    assert ask(model=str(model), form="chat", limit=4).folder != chat.folder
+
+
+def test_new_prices_are_applied_to_stored_answers_without_any_call(ask: Callable[..., Run], tmp_path: Path) -> None:
+    with serve() as server:
+        ask(server, cache=tmp_path / "one")
+        assert server.calls == 40
+        run = ask(server, cache=tmp_path / "two", price_in=1.0, price_out=2.0)
+        again = ask(server, cache=tmp_path / "three", price_in=5.0, price_out=10.0)
+        flags = {"lang": "yo", "task": "sentiment", "data": tmp_path / "data", "out": tmp_path / "out"}
+        flags |= {"model": "org/some-model", "endpoint": server.url, "cache": tmp_path / "four"}
+        assert [item.calls for item in plan(load_prompt_config(None, flags))] == [0]
+        assert server.calls == 40
+    assert again.manifest["cost"] == pytest.approx(5 * run.manifest["cost"])
+    assert again.manifest["prices"] == [5.0, 10.0]
 
 
 def test_a_local_model_produces_a_run(ask: Callable[..., Run], tiny: Path, data: Path) -> None:
@@ -813,5 +872,5 @@ def test_the_command_prints_a_table(
 
 
 def test_an_encoder_cannot_be_prompted(ask: Callable[..., Run]) -> None:
-    with pytest.raises(LrlError, match="can be trained with objective mlm, not clm"):
+    with pytest.raises(LrlError, match="an encoder, which cannot be prompted"):
         ask(model=str(mini_path()))
