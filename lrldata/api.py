@@ -94,6 +94,8 @@ def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Data
 
     """
     refuse_forked()
+    if not as_typed(lang):
+        raise UsageError("lang: no language given.", 'Give the code of a language, as in lang="ug".')
     call = call_of(BuildOptions, options, lang=as_typed(lang))
     with naming_arguments(BuildOptions.__annotations__.keys() | {"lang"}):
         if isinstance(lang, str) and len(parse(lang)) > 1:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from lrldata.errors import LrlError, StorageError, UsageError, is_full
+from lrldata.errors import ROOM, LrlError, StorageError, UsageError, is_full, one_line
 from lrldata.output import WORDED
 from lrldata.progress import Progress
 from lrldata.settings import as_path, unwrap_path
@@ -29,8 +29,8 @@ _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?:[ =]([A-Z]+(?:[,/][A-Z]+)*\b(?!\.\w
 _CODE = re.compile(r"(?!(?:and|are|as|for|is|it|or|out|to)\b)[a-z]{2,3}(?:_[A-Za-z]+)?(?:,[a-z]{2,3})*")
 # Words that messages use as values of options. Any other word after an option continues the sentence.
 _VALUES = set(
-    "any bf16 chat completion conceptnet documents english flores fp32 full fusion glotcc mean native none other ours "
-    "paper pppl theirs topic web".split()
+    "any bf16 chat completion conceptnet documents english flores fp16 fp32 full fusion glotcc glotlid lines mean "
+    "native none other ours paper pppl theirs topic web".split()
 )
 
 
@@ -117,12 +117,14 @@ def naming_arguments(names: Collection[str]) -> Iterator[None]:
         error.message, error.hint = (in_python(text, names) for text in (error.message, error.hint))
         error.args = (f"{error.message} {error.hint}".strip(),)
         raise
-    except OSError as error:
-        if error.errno is None:  # raised by a library, not by the operating system
+    except Exception as error:
+        if is_full(error):  # whichever library found out
+            message = f"no space left on a disk, or in your quota ({one_line(error, 200)})."
+            raise StorageError(message, in_python(ROOM, names)) from error
+        if not isinstance(error, OSError) or error.errno is None:  # raised by a library, not by the operating system
             raise
         message = f"{error.filename}: {(error.strerror or str(error)).lower()}" if error.filename else str(error)
-        hint = "Make room." if is_full(error) else "Check the path and its permissions."
-        raise StorageError(f"{message}.", hint) from error
+        raise StorageError(f"{message}.", "Check the path and its permissions.") from error
     finally:
         WORDED.reset(token)
 
@@ -134,7 +136,9 @@ def in_python(text: str, names: Collection[str]) -> str:
         name, value = match[1].replace("-", "_"), match[2]
         if name not in names:
             return match[0]
-        if value and not (value in _VALUES or value[0].isupper() or (name == "lang" and _CODE.fullmatch(value))):
+        is_data = (name, value) == ("labels", "data")  # after other options, the word continues the sentence
+        is_value = is_data or value in _VALUES or (name == "lang" and _CODE.fullmatch(value or ""))
+        if value and not (is_value or value[0].isupper()):
             return f"{name} {value}"
         return f'{name}="{value}"' if value else name
 

@@ -52,7 +52,7 @@ class NoDataError(InputError):
 class IncompleteError(InputError):
     """Some of the languages could not be built; `built` holds the datasets of the others."""
 
-    def __init__(self, message: str, hint: str, built: Sequence[Any]) -> None:
+    def __init__(self, message: str, hint: str = "", built: Sequence[Any] = ()) -> None:
         super().__init__(message, hint)
         self.built = list(built)
 
@@ -79,6 +79,9 @@ class EndpointError(LrlError):
 
 class PublishError(LrlError):
     """Something could not be published."""
+
+
+ROOM = "Make room, or use another disk: --out and --cache, if the command has them, HF_HOME and TMPDIR name folders."
 
 
 def is_full(error: BaseException) -> bool:

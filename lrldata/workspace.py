@@ -16,6 +16,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrldata.arguments import naming_arguments
 from lrldata.dataset import open_dataset
 from lrldata.errors import StorageError
 from lrldata.forks import refuse_forked
@@ -159,7 +160,8 @@ class Dataset:
         from lrldata.report.page import write_report  # noqa: PLC0415
 
         refuse_forked()
-        return write_report(self.path, None if out is None else as_path(out, "out"))
+        with naming_arguments({"out"}):
+            return write_report(self.path, None if out is None else as_path(out, "out"))
 
     def as_json(self) -> dict[str, Any]:
         """Return the dataset as JSON-like values."""

@@ -147,7 +147,7 @@ def evaluate(
     Args:
         adapter: An adapter returned by `fit`, an adapter's folder, or a list of these; None measures only the model
             `base`.
-        **options: The options of `lrltrain eval`. If the adapter is in a workspace, `out` defaults to that workspace.
+        **options: The options of `lrltrain eval`. If an adapter is in a workspace, `out` defaults to that workspace.
             Without `data`, the perplexity of an adapter returned by `fit` is measured on the test split of its training
             dataset, without network access, and any other on FLORES-200 from the Hub. The frame's column `data` names
             the data that was used.
@@ -177,20 +177,24 @@ def evaluate(
     fitted = [item for item in several if not isinstance(item, str | Path)]
     explicit = _set_options(call_options)
     if not fitted or len(fitted) < len(several):
-        first = _workspace_of(as_path(several[0], "adapter"), ADAPTERS, 4) if several else None
+        workspaces = {_workspace_of(as_path(item, "adapter"), ADAPTERS, 4) for item in several}
+        if len(workspaces) > 1 and "out" not in explicit:
+            raise UsageError("out: the adapters are in several workspaces.", "Say in which one to store the scores.")
+        first = next(iter(workspaces), None)
         return _measured(several, call_options | ({} if "out" in explicit or first is None else {"out": first}))
     on_training_data = (
         explicit.get("task", "pppl") == "pppl" and "data" not in explicit and all(item.dataset for item in fitted)
     )
-    groups: dict[tuple[Path | None, Path | None], list[int]] = {}
+    groups: dict[tuple[Path, Path | None, Path | None], list[int]] = {}
     for number, fitted_adapter in enumerate(fitted):
         base = None if "base" in explicit else fitted_adapter.base_folder
-        groups.setdefault((fitted_adapter.dataset if on_training_data else None, base), []).append(number)
+        data = fitted_adapter.dataset if on_training_data else None
+        groups.setdefault((fitted_adapter.workspace, data, base), []).append(number)
     texts: dict[int, Score] = {}
     tasks: list[TaskScore] = []
-    for (data, base), numbers in groups.items():
+    for (workspace, data, base), numbers in groups.items():
         group = [fitted[number] for number in numbers]
-        inferred = {"out": (group if on_training_data else fitted)[0].workspace, "data": data, "base": base}
+        inferred = {"out": workspace, "data": data, "base": base}
         measured = _measured(
             group, call_options | {key: value for key, value in inferred.items() if key not in explicit}
         )
@@ -220,7 +224,7 @@ def _measured(adapters: "Sequence[Adapter | AnyPath]", options: dict[str, Any]) 
 
 
 @with_options(PromptOptions)
-def prompt(lang: str | Language | list[str] | list[Language], **options: Unpack[PromptOptions]) -> Scores:
+def prompt(lang: str | Language | Iterable[str | Language], **options: Unpack[PromptOptions]) -> Scores:
     """Prompt a language model on the test sets of a task and score its answers.
 
     Args:

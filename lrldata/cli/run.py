@@ -12,7 +12,7 @@ import typer
 from rich.console import RenderableType
 
 from lrldata import __version__
-from lrldata.errors import LrlError, is_full, is_panic, is_too_large, one_line
+from lrldata.errors import ROOM, LrlError, is_full, is_panic, is_too_large, one_line
 from lrldata.forks import allow_forked
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import limit_threads
@@ -21,7 +21,6 @@ INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 DEBUG_HELP = "Show the traceback of an error."
 _REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
-_ROOM = "Make room, or use another disk: --out and --cache, if the command has them, HF_HOME and TMPDIR name folders."
 _STOPPED = "stopped. Finished work is kept; run the same command again to resume."
 
 
@@ -139,7 +138,7 @@ def _describe(error: BaseException) -> str:
         )
     if is_full(error) or is_too_large(error):
         problem, hint = (
-            ("no space left on a disk, or in your quota", _ROOM)
+            ("no space left on a disk, or in your quota", ROOM)
             if is_full(error)
             else ("a file is larger than a limit or the file system allows", "Raise the limit (`ulimit -f`).")
         )

@@ -141,6 +141,8 @@ def _build_one(
     provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json()}
     home = folder.resolve()  # if the folder is a link, its target is replaced, not the link
     with lock(home):
+        if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
+            return _unchanged_dataset(language, folder)  # another process has built it in the meantime
         manifest = write_dataset(home, splits, lambda manifest: folder_card(manifest, language), provenance)
     return Dataset(
         language, folder, manifest["version"], "built", manifest["rows"], ledger, time.perf_counter() - began

@@ -43,20 +43,22 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
     """Read the sentences that `--data` names. Raises InputError."""
     path = Path(data)
     if path.is_file():
-        return _pack(label_of(path.stem), "all", _texts(path), limit, kind="file")
+        return _pack(label_of(path.stem), "all", _texts(path), limit, path=path, kind="file")
     if (path / MANIFEST).is_file():
         manifest, rows = open_dataset(path)
         if manifest["language"]["code"] != language.code:
             code = manifest["language"]["code"]
             raise InputError(f"{path}: holds {code}, not {language.code}.", f"Use --lang {code}.")
         texts = rows.filter(pl.col("split") == "test").select("text").collect()["text"].drop_nulls().to_list()
-        return _pack(manifest["source"], "test", texts, limit, kind="dataset", manifest_sha256=identity(path, manifest))
+        origin = {"kind": "dataset", "manifest_sha256": identity(path, manifest)}
+        return _pack(manifest["source"], "test", texts, limit, path=path, **origin)
     if path.is_dir():
         file = path / f"{language.flores}.devtest"
         inner = path / "devtest" / file.name  # where FLORES-200 has it when unpacked
         if language.flores is None or not (file.is_file() or inner.is_file()):
             raise InputError(f"{file}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
-        return _pack("flores", "devtest", _lines(file if file.is_file() else inner), limit, kind="flores")
+        found = file if file.is_file() else inner
+        return _pack("flores", "devtest", _lines(found), limit, path=found, kind="flores")
     if data == "flores":
         return _on_hub(FLORES, language, limit)
     from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- takes half a second; other inputs do not need it
@@ -113,11 +115,13 @@ def _lines(path: Path) -> list[str]:
             raise undecodable(path, raw) from error
 
 
-def _pack(name: str, split: str, texts: Sequence[str], limit: int | None, **origin: Any) -> Sentences:
+def _pack(
+    name: str, split: str, texts: Sequence[str], limit: int | None, *, path: Path | None = None, **origin: Any
+) -> Sentences:
     nonempty = tuple(text for text in (normalize(text).strip() for text in texts) if text)
     kept = nonempty[:limit]
     if not kept:
-        raise InputError(f"{name}: contains no sentences.", "Put one sentence on each line.")
+        raise InputError(f"{path or name}: contains no sentences.", "Put one sentence on each line.")
     digest = hashlib.sha256("\n".join(kept).encode()).hexdigest()
     provenance = {"name": name, "split": split, "sentences": len(kept), "sha256": digest}
     return Sentences(name, split, kept, provenance, origin | ({"limit": limit} if len(kept) < len(nonempty) else {}))

@@ -141,7 +141,7 @@ def _resumed(
             reason = f"a run with other settings was not finished ({difference(before, recipe, first=fixed)})"
         explanation = " These shape the weights, so the run cannot be resumed with them." if resume and before else ""
         hint = "Use --overwrite to start again, or another --out."
-        if not fixed:
+        if not fixed and new.get("steps", step) >= step:
             hint = f"Use --resume to continue from its weights with the new settings. {hint}"
         raise StorageError(f"{run}: {reason}.{explanation}", hint)
     if new.get("steps", step) < step:

@@ -120,6 +120,7 @@ def test_a_list_of_languages_gives_a_list_of_datasets(tmp_path: Path) -> None:
     ("lang", "options", "message"),
     [
         ("ro,mt", {}, "lang: 'ro,mt' names several languages. Give a list"),
+        ("", {}, 'lang: no language given. Give the code of a language, as in lang="ug".'),
         ("ro", {"dump": "x", "sample": True}, "dump and sample are mutually exclusive"),
         ("ro", {"min_weight": -1.0}, "min_weight: Input should be greater than or equal to 0."),
         ("ro", {"source": "web"}, 'Use source="web" input="FOLDER".'),

@@ -14,7 +14,7 @@ from lrldata.errors import InputError, LanguageError, StorageError, UsageError
 from lrldata.settings import as_local_path
 
 NAMES = {"scripts", "dump", "transfer_from", "transfer_adapter", "answers", "model_id", "private", "base_id", "lang"}
-NAMES |= {"form", "normalise", "precision", "data"}
+NAMES |= {"form", "normalise", "precision", "data", "labels", "documents", "lid"}
 TEXT = """Satul nostru este așezat pe două dealuri, iar între ele curge un pârâu cu apă limpede și rece.
 Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau făcute din paie de secară.
 """
@@ -32,6 +32,8 @@ Primele case au fost ridicate din bârne de stejar, iar acoperișurile lor erau 
         ("Use --lang ro,mt,ug or --lang paper.", 'Use lang="ro,mt,ug" or lang="paper".'),
         ("Leave out --form chat and --normalise mean.", 'Leave out form="chat" and normalise="mean".'),
         ("give --data FOLDER with x, or --precision fp32", 'give data="FOLDER" with x, or precision="fp32"'),
+        ("Use --labels data to accept the labels", 'Use labels="data" to accept the labels'),
+        ("Use --documents lines, and --lid glotlid", 'Use documents="lines", and lid="glotlid"'),
     ],
 )
 def test_options_in_messages_become_arguments(message: str, expected: str) -> None:

@@ -3,15 +3,22 @@
 import importlib.util
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+import lrldata
 from lrldata import engine, threads
 from lrldata.engine import WorkerPool, environment_variables
+from lrldata.errors import IncompleteError, LrlError
 from lrldata.threads import cores, limit_threads, memory_left, quota
 
 SHADOWS = ("types", "random", "colorsys", "polars")  # imported by multiprocessing, by a library, by nobody, and by us
@@ -189,3 +196,20 @@ def test_a_command_sets_how_threads_wait_and_where_python_searches_before_it_sta
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     variables = json.loads(result.stdout)
     assert (variables["GOMP_SPINCOUNT"], variables["PYTHONSAFEPATH"]) == ("1000", "1")
+
+
+def test_an_error_reaches_the_caller_from_another_process(tmp_path: Path) -> None:
+    for kind in (LrlError, *every_kind(LrlError)):
+        error = pickle.loads(pickle.dumps(kind("x", "y")))  # noqa: S301 -- our own
+        assert (type(error), error.message, error.hint) == (kind, "x", "y")
+    job = partial(lrldata.build, sample=True, out=tmp_path, cache=tmp_path / "cache", quiet=True)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # Uyghur is not in the sample
+        with pytest.raises(IncompleteError, match="has no edges in Uyghur") as raised:
+            pool.submit(job, "ug").result(timeout=60)
+        assert raised.value.built == []
+
+
+def every_kind(kind: type[LrlError]) -> Iterator[type[LrlError]]:
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from every_kind(derived)

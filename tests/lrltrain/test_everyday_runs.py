@@ -245,6 +245,9 @@ def test_a_run_cannot_resume_with_another_text(stopped: tuple[Path, Path]) -> No
 def test_fewer_steps_than_already_done_is_an_error_with_both_numbers(stopped: tuple[Path, Path]) -> None:
     with pytest.raises(UsageError, match="--steps 4: the unfinished run is already at step 5"):
         start_or_resume(*stopped, recipe_of(steps=4), FitConfig(lang="ro", resume=True))
+    with pytest.raises(StorageError, match="was not finished") as refused:
+        start_or_resume(*stopped, recipe_of(steps=4), FitConfig(lang="ro"))
+    assert "--resume" not in refused.value.hint, "it would be refused"
     assert start_or_resume(*stopped, recipe_of(steps=5), FitConfig(lang="ro", resume=True))["resumed"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from polars.exceptions import ComputeError
 from safetensors.torch import load_file, save_file
 
 from lrldata.arguments import naming_arguments
@@ -221,8 +222,11 @@ def test_a_full_disk_is_called_by_its_name_everywhere(monkeypatch: pytest.Monkey
     def fail(*_: object, **__: object) -> None:
         raise full
 
-    with pytest.raises(StorageError, match=r"No space left on device\. Make room\.$"), naming_arguments(set()):
-        fail()
+    by_polars = ComputeError("parquet: underlying IO error: No space left on device")
+    for error in (full, OSError("No space left on device (os error 28)"), by_polars):
+        where = r"^no space left on a disk.*: out and cache,"
+        with pytest.raises(StorageError, match=where), naming_arguments({"out", "cache"}):
+            raise error
     monkeypatch.setattr("lrltrain.modules.load.snapshot_download", fail)
     with pytest.raises(ModelError, match=r"No space left on device\. Make room, or set HF_HOME\.$"):
         load_adapter(load_model(find_base("lrl-mini")), "my-org/adapter")

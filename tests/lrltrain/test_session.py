@@ -181,6 +181,11 @@ def test_data_and_models_are_accepted_as_objects_or_paths(dataset: lrldata.Datas
     both = lrltrain.evaluate(adapters, limit=2, quiet=True)
     expected = [lrltrain.evaluate(adapter, limit=2, quiet=True).texts[0].after.value for adapter in adapters]
     assert [score.after.value for score in both.texts] == expected
+    elsewhere = lrltrain.fit(pair[0], out=tmp_path / "three", cache=tmp_path / "cache", quiet=True, **SMALL)
+    apart = lrltrain.evaluate([adapters[0], elsewhere], limit=2, quiet=True)
+    assert [score.path.relative_to(tmp_path).parts[0] for score in apart.texts] == ["two", "three"]
+    with pytest.raises(UsageError, match="out: the adapters are in several workspaces"):
+        lrltrain.evaluate([adapters[0].path, elsewhere.path], data=pair[0], limit=2, quiet=True)
     explicit = lrltrain.evaluate(adapters[0], data=pair[0], limit=2, quiet=True)
     assert explicit.texts[0].after.value == expected[0]
     options = {**SMALL, "base": Path(lrltrain.__file__).parent / "mini"}
