@@ -95,15 +95,24 @@ def _user_table_state() -> tuple[object, ...]:
     return state_of(_user_file()) if os.environ.get(ADDED) else ()
 
 
+def is_added(language: Language) -> bool:
+    """Return whether a language is one of the user's own."""
+    return language not in _built_in()
+
+
 def _user_file() -> Path:
     return Path(os.environ[ADDED]).expanduser()
 
 
 @cache
-def _languages(*_state: object) -> tuple[Language, ...]:
+def _built_in() -> tuple[Language, ...]:
     table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
-    built_in = [Language(code=code, **row) for code, row in table.items()]
-    return (*built_in, *_read_user_file(_user_file(), built_in)) if os.environ.get(ADDED) else tuple(built_in)
+    return tuple(Language(code=code, **row) for code, row in table.items())
+
+
+@cache
+def _languages(*_state: object) -> tuple[Language, ...]:
+    return (*_built_in(), *(_read_user_file(_user_file(), _built_in()) if os.environ.get(ADDED) else ()))
 
 
 def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:

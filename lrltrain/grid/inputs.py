@@ -11,6 +11,7 @@ from typing import Any
 from lrldata.errors import UsageError
 from lrldata.language import Language, languages
 from lrldata.remote import as_folder, is_remote
+from lrldata.settings import as_local_path
 from lrltrain.grid.places import is_made, listed
 from lrltrain.names import HUB_ID
 
@@ -19,12 +20,20 @@ _TEST_SETS = {"topic": "sib200", "sentiment": "sentiment", "ner": "wikiann", "pp
 _RELATIVE = "Paths are relative to the current folder."
 
 
+def local(path: Any) -> Path | None:
+    """Return a local path as settings resolve it: with ~ and file://; None for any other address."""
+    try:
+        return Path(as_local_path(str(path)))
+    except ValueError:
+        return None
+
+
 def has_text(settings: Mapping[str, Any]) -> bool:
     """Return whether the text of a build or fit exists in its language. Raises UsageError, naming the setting."""
-    paths = [(key, Path(path)) for key in _TEXT if key in settings for path in listed(settings[key])]
-    missing = [(key, path) for key, path in paths if not path.expanduser().exists()]
+    paths = [(key, path) for key in _TEXT if key in settings for path in listed(settings[key])]
+    missing = [(key, path) for key, path in paths if not ((found := local(path)) and found.exists())]
     for key, path in missing:
-        if not _is_by_language(path.expanduser().parent):
+        if (place := local(path)) is None or not _is_by_language(place.parent):
             raise UsageError(f"{key}: {path}: no such file or folder.", _RELATIVE)
     return not missing
 
@@ -46,7 +55,7 @@ def has_data(task: str, settings: Mapping[str, Any], language: Language, built: 
             f"[eval] {task}: data: {data}: the study builds no such dataset, and {out} has none.",
             f"Paths that begin with datasets/ are in the workspace; for a folder of your own, write ./{data}.",
         )
-    if not isinstance(data, str) or data == "flores" or Path(data).expanduser().exists():
+    if not isinstance(data, str) or data == "flores" or ((path := local(data)) and path.exists()):
         return True
     if not HUB_ID.fullmatch(data) or "/" not in data or _is_by_language(Path(data).parent):
         raise UsageError(f"[eval] {task}: data: {data}: no such file or folder.", _RELATIVE)

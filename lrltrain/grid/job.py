@@ -17,7 +17,7 @@ class Job:
     """One step of a study: `settings` are options of its command, `labels` say which part of the study it is.
 
     `needs` are the ids of the jobs that must be done first. A report only waits for them to end, whether or not they
-    succeed.
+    succeed. `given` has the datasets that the job reads from the workspace but no job makes, with their hashes.
     """
 
     kind: Kind
@@ -25,6 +25,7 @@ class Job:
     settings: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     id: str = field(default="")
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -39,6 +40,7 @@ class Job:
             "settings": dict(self.settings),
             "needs": list(self.needs),
             "id": self.id,
+            "given": dict(self.given),
         }
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a recipe. A job is identified by a hash of its settings, its inputs and the jobs it needs."""
+"""The jobs of a recipe, each with its identity."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
 from lrldata.language import Language, parse
-from lrldata.manifest import fingerprint
+from lrldata.manifest import MANIFEST, fingerprint, sha256_of
 from lrldata.remote import DEFAULT, as_folder, is_remote
 from lrldata.web.bundles import make_bundles
 from lrldata.web.config import load_web_config
@@ -19,25 +19,14 @@ from lrltrain.costs import shape_of
 from lrltrain.evaluation.tasks import folders_of
 from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
-from lrltrain.grid.inputs import has_data, has_text
+from lrltrain.grid.identity import identity
+from lrltrain.grid.inputs import has_data, has_text, local
 from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
 
 NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: one job per file, before the job that builds the dataset
-_PATHS = {"dump", "conceptnet_db", "index", "input", "protect", "templates", "text", "dataset", "data", "base"}
 TRAIN_SEED = "train_seed"  # the label of adapters that are trained with several seeds
-_NOT_IN_IDENTITY = {
-    "out",
-    "cache",
-    "workers",
-    "eval_batch_size",
-    "batch_tokens",
-    "tracker",
-    "scratch",
-    "memory",
-    "group",
-}
 
 
 class Key(NamedTuple):
@@ -178,10 +167,11 @@ def _fits(
                     places.adapter(language.code, base.folder, part.source, fits.fuse, part.variant) for part in fused
                 ]
             load_fit_config(None, settings)
+            given = {} if build or has_own else _given(config, places.dataset(language.code, source))
             key = Key(language.code, source, base.model, method, variant)
             if key in adapters:
                 raise UsageError(f"{' '.join(filter(None, key))} is already in a table above.", "Keep one of them.")
-            yield Job("fit", labels | base.labels, settings, tuple(needs)), key
+            yield Job("fit", labels | base.labels, settings, tuple(needs), given=given), key
 
 
 def _fused(adapters: Mapping[Key, Adapter], code: str, model: str, method: str, variant: str) -> list[Key]:
@@ -230,10 +220,12 @@ def _evals(
                     settings["corpus"] = places.dataset(code, source)
             model_options = base.of_eval if key in adapters else base.of_eval_alone
             settings |= {"lang": code, "task": task, "base": model} | model_options
-            needs += tuple(build for pair, build in builds.items() if settings.get("data") == places.dataset(*pair))
+            data_builds = [build for pair, build in builds.items() if settings.get("data") == places.dataset(*pair)]
+            needs += tuple(data_builds)
+            given = {} if data_builds or not places.is_made(settings.get("data")) else _given(config, settings["data"])
             if task == "pppl":
                 _check_eval(task, settings)
-                yield Job("eval", labels, settings, needs)
+                yield Job("eval", labels, settings, needs, given=given)
                 continue
             if key not in adapters:
                 settings["baselines"] = [NONE]
@@ -242,7 +234,13 @@ def _evals(
                     run_settings = settings | {"seeds": [seed]} | ({"data": data} if data else {})
                     _check_eval(task, run_settings)
                     name = {"data": Path(data).name or Path(data).resolve().name} if data else {}
-                    yield Job("eval", labels | name | {"seed": str(seed)}, run_settings, needs)
+                    yield Job("eval", labels | name | {"seed": str(seed)}, run_settings, needs, given=given)
+
+
+def _given(config: GridConfig, dataset: str) -> dict[str, str]:
+    """Return the version of a dataset in the workspace that the study does not build, as the hash of its manifest."""
+    manifest = _out(config) / dataset / MANIFEST
+    return {dataset: sha256_of(manifest)} if not is_remote(config.out) and manifest.is_file() else {}
 
 
 def _check_eval(task: str, settings: dict[str, Any]) -> None:
@@ -264,9 +262,10 @@ def _languages_of(adapters: Mapping[Key, Adapter]) -> list[Language]:
 
 def _datasets_of(task: Any, data: str | None, language: Language) -> list[str | None]:
     """Return the datasets of a task that a folder has for a language; None stands for the default on the Hub."""
-    if data is None or not Path(data).exists():
+    folder = None if data is None else local(data)
+    if folder is None or not folder.exists():
         return [data]
-    return [str(folder) for folder in folders_of(task, Path(data), language)]
+    return [str(part) for part in folders_of(task, folder, language)]
 
 
 def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, source: str) -> dict[str, Any]:
@@ -281,18 +280,3 @@ def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, 
         return [fill(item) for item in value] if isinstance(value, list) else value
 
     return {key: fill(value) for key, value in options.items()}
-
-
-def identity(job: Job) -> str:
-    """Return the hash of everything that determines a job's output; local files count by size and time, for speed."""
-    settings = {key: value for key, value in job.settings.items() if key not in _NOT_IN_IDENTITY}
-    inputs = [
-        path for key in _PATHS & settings.keys() for path in places.listed(settings[key]) if not places.is_made(path)
-    ]
-    files = sorted(_stat(Path(path)) for path in inputs if Path(path).exists())
-    return fingerprint([job.kind, dict(job.labels), settings, files, sorted(job.needs)])[:16]
-
-
-def _stat(path: Path) -> list[Any]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]

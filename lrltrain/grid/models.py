@@ -79,11 +79,11 @@ def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
 
 
 def _place(model: str) -> str:
-    return str(Path(model).resolve()) if _is_folder(model) else model
+    return str(Path(model).expanduser().resolve()) if _is_folder(model) else model
 
 
 def _is_folder(model: str) -> bool:
-    return model != BUILT_IN and Path(model).is_dir()
+    return model != BUILT_IN and Path(model).expanduser().is_dir()
 
 
 def _distinct_ids(ids: Mapping[str, str], folders: Mapping[str, str]) -> Iterator[tuple[str, str]]:

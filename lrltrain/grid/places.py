@@ -12,7 +12,7 @@ from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 
 SCRATCH = "parts"  # the output of jobs that clean one file of web text each, until the build
-_INPUT_SETTINGS = ("adapters", "adapter", "corpus", "data")  # settings that may name the output of other jobs
+INPUT_SETTINGS = ("adapters", "adapter", "corpus", "data")  # settings that may name the output of other jobs
 
 
 def dataset(lang: str, source: str) -> str:
@@ -70,7 +70,7 @@ def read_by(job: Job) -> list[str]:
         return [f"{part}/{labels['lang']}" for part in (DATASETS, ADAPTERS, SCORES_FOLDER)]
     if job.kind not in ("build", "fit", "eval"):
         return []
-    paths = [value for key in _INPUT_SETTINGS for value in listed(job.settings.get(key)) if is_made(value)]
+    paths = [value for key in INPUT_SETTINGS for value in listed(job.settings.get(key)) if is_made(value)]
     if job.kind == "fit" and not {"text", "dataset"} & job.settings.keys():
         paths.append(dataset(labels["lang"], labels["source"]))
     if job.kind == "eval":  # the base model may have been measured already
@@ -87,7 +87,7 @@ def placed(job: Job, workspace: Path) -> dict[str, Any]:
             return [place(item) for item in value]
         return str(workspace / value) if is_made(value) else value
 
-    return {key: place(value) if key in _INPUT_SETTINGS else value for key, value in job.settings.items()}
+    return {key: place(value) if key in INPUT_SETTINGS else value for key, value in job.settings.items()}
 
 
 def folders_of(files: Iterable[str]) -> list[str]:

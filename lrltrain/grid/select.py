@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from lrldata.errors import UsageError
+from lrltrain.grid.identity import identity
 from lrltrain.grid.job import BASE_FOLDER, Job, called
-from lrltrain.grid.jobs import identity
 
 
 def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:

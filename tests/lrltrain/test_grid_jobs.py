@@ -245,12 +245,20 @@ def test_a_language_without_text_is_left_out(
     assert {job.labels["lang"] for job in jobs(tmp_path / "study.toml") if job.kind == "fit"} == {"ro", "mt"}
 
 
-def test_a_fit_in_a_language_that_the_study_does_not_build_uses_the_workspace(tmp_path: Path) -> None:
+def test_a_fit_in_a_language_that_the_study_does_not_build_uses_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fits = '[[fit]]\nlanguages = "tr"\nsources = ["glotcc"]\nmodels = ["lrl-mini"]\nmethods = ["lora"]\n'
     (tmp_path / "study.toml").write_text(f'languages = "mt"\n[build.glotcc]\n{fits}')
     (fit,) = [job for job in jobs(tmp_path / "study.toml") if job.kind == "fit"]
     assert fit.labels["lang"] == "tr"
     assert not fit.needs
+    manifest = tmp_path / "lrl-workspace/datasets/tr/glotcc/manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    (other,) = [job for job in jobs(tmp_path / "study.toml") if job.kind == "fit"]
+    assert (list(other.given), other.id != fit.id) == (["datasets/tr/glotcc"], True)
 
 
 def test_a_fusion_uses_the_adapters_with_its_seed(tmp_path: Path) -> None:
