@@ -22,11 +22,13 @@ _told: set[int] = set()  # devices of file systems without locks, which a warnin
 class Lock:
     """A file lock that this process holds until it is released. Raises BlockingIOError if another process holds it.
 
-    As a context manager, it is released at the end of the block.
+    As a context manager, it is released at the end of the block. Without `create`, the file must exist and is only
+    read.
     """
 
-    def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False, create: bool = True) -> None:
+        mode = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
+        self.descriptor = os.open(path, mode | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             lock(self.descriptor, path, how, wait=wait)
         except BaseException:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, is_full, one_line
+from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, is_full, is_panic, one_line
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
 from lrldata.workspace import anchored
@@ -76,19 +76,21 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
             with _redirect_output(records.log(pending[0].id), ", ".join(job.name for job in pending)):
                 try:
                     GROUP_HANDLERS[pending[0].kind](pending, records, cache)
-                except Exception as error:  # noqa: BLE001 -- each job is tried by itself next
+                except BaseException as error:  # each job is tried by itself next
                     say_traceback(error)
+                    if not isinstance(error, Exception | SystemExit) and not is_panic(error):
+                        raise
                 finally:
                     release_gpu_memory()
 
 
 def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
-    records.fetch([records.name(job.id)])
+    records.fetch([records.name(name) for name in (job.id, *(job.needs if job.kind == "report" else ()))])
     previous = records.read(job.id)
     if previous is not None and records.is_done(job, verify=True):
         return previous
     attempts = previous.attempts + 1 if previous is not None and previous.status != "done" else 1
-    if previous is not None and previous.status == "done":
+    if previous is not None and previous.status == "done" and records.changed_files(previous, verify=True):
         job = _clear_corrupted(job, previous, records)
     record = _attempt(job, records, cache)
     record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3), ended=round(time.time(), 3))
@@ -116,15 +118,18 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
             try:
                 records.fetch(read_by(job))
                 _check_needs(job, records)
+                used = records.used_by(job)
                 files = _files(job, records, cache)
                 _check_needs(job, records)  # another study may have replaced an adapter while it was being measured
                 records.send(folders_of(files))
             except BaseException as error:
                 say_traceback(error)
                 raise
-    except Exception as error:  # noqa: BLE001 -- listed as failed; the other jobs go on
+    except BaseException as error:  # listed as failed; the other jobs go on
+        if not isinstance(error, Exception | SystemExit) and not is_panic(error):
+            raise
         return _failed(job, error, time.perf_counter() - began)
-    return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files)
+    return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, used=used)
 
 
 def _check_needs(job: Job, records: Records) -> None:
@@ -150,7 +155,7 @@ def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int,
     return files
 
 
-def _failed(job: Job, error: Exception, seconds: float) -> Record:
+def _failed(job: Job, error: BaseException, seconds: float) -> Record:
     final = isinstance(error, UsageError | NoDataError | PermissionError)
     return Record(job.id, job.name, "failed", seconds, error=_describe(error), final=final)
 

@@ -10,6 +10,7 @@ from math import inf
 from typing import Self
 
 from lrldata.engine import environment_variables, start_pool
+from lrldata.errors import one_line
 from lrldata.threads import cores
 from lrltrain.grid.act import run_jobs
 from lrltrain.grid.cost import memory_of
@@ -55,7 +56,10 @@ class LocalEngine:
         self._free = [Slot(self.gpus[number % count] if count else None) for number in range(self.slots)]
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # the study is stopped: its jobs can be killed at any time, and resume
+            for slot, _jobs, _began in self._busy.values():
+                _kill(slot)
         for slot in self._free:
             if slot.pool is not None:  # wait: a process that exits may close files that its threads still write to
                 slot.pool.shutdown(wait=True, cancel_futures=True)
@@ -118,11 +122,23 @@ class LocalEngine:
                 records += future.result()
             except BrokenProcessPool:
                 slot.pool = None
-                seconds_run = time.perf_counter() - began
                 error = "its process was killed, perhaps because memory ran out. Try again with fewer --workers."
-                records += [Record(job.id, job.name, "lost", seconds_run, error=error) for job in jobs]
+                records += _lost(jobs, began, error)
+            except Exception as error:  # noqa: BLE001 -- of the process, not of a job; the other jobs go on
+                records += _lost(jobs, began, one_line(error, 200))
             self._free.insert(0, slot)
         return records
+
+
+def _lost(jobs: Sequence[Job], began: float, error: str) -> list[Record]:
+    return [Record(job.id, job.name, "lost", time.perf_counter() - began, error=error) for job in jobs]
+
+
+def _kill(slot: Slot) -> None:
+    """End the process of a slot at once."""
+    processes = getattr(slot.pool, "_processes", None) or {}
+    for process in list(processes.values()):
+        process.kill()
 
 
 def process_of(threads: int, gpu: str | None, reading: int) -> ProcessPoolExecutor:

@@ -26,8 +26,8 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from lrldata.errors import StorageError
-from lrldata.locks import Lock
-from lrldata.manifest import DamagedError, read_beside, sealed, sha256_of, write_json
+from lrldata.locks import SHARED, Lock
+from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, sha256_of, write_json
 from lrldata.manifest_schema import Sha256
 from lrldata.output import note
 from lrldata.paths import PathError, find, inside, safe_name, walk
@@ -41,7 +41,10 @@ Status = Literal["done", "failed", "lost", "elsewhere"]
 
 @checked_dataclass(frozen=True)
 class Record:
-    """How a job ended. `files` are the files that it wrote, each with its size, mtime in ns and SHA-256."""
+    """How a job ended. `files` are the files that it wrote, each with its size, mtime in ns and SHA-256.
+
+    `used` has the state of the output of each job that it needed (`Record.state`), by id.
+    """
 
     id: str
     name: str
@@ -54,6 +57,13 @@ class Record:
     files: dict[Annotated[str, AfterValidator(safe_name)], tuple[NonNegativeInt, int, Sha256]] = field(
         default_factory=dict
     )
+    used: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """Return a hash of what the job made: of its manifests, which do not contain times, if it has any."""
+        manifests = {name: entry[2] for name, entry in self.files.items() if Path(name).name == MANIFEST}
+        return fingerprint(manifests or {name: entry[2] for name, entry in self.files.items()})[:16]
 
 
 class PlannedJob(BaseModel):
@@ -65,6 +75,7 @@ class PlannedJob(BaseModel):
     labels: dict[str, str]
     settings: dict[str, Any]
     needs: list[str]
+    given: dict[str, str] = {}
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -156,7 +167,7 @@ class Records:
         return entries
 
     def is_done(self, job: Job, *, verify: bool = False) -> bool:
-        """Return whether a job is done and its files are undamaged.
+        """Return whether a job is done, its files are undamaged, and the jobs it needs have not made something new.
 
         A file that still has its recorded size and time is assumed to be the same, unless `verify` is set.
         """
@@ -165,8 +176,25 @@ class Records:
     def done(self, job: Job, *, verify: bool = False) -> Record | None:
         """Return the record of a job if `is_done` holds for it; None otherwise."""
         record = self.read(job.id)
-        is_done = record is not None and record.status == "done" and not self.changed_files(record, verify=verify)
-        return record if is_done else None
+        if record is None or record.status != "done" or not self._is_current(job, record):
+            return None
+        return None if self.changed_files(record, verify=verify) else record
+
+    def used_by(self, job: Job) -> dict[str, str]:
+        """Return the state of the output of each job that a job needs."""
+        needed = {need: self.read(need) for need in job.needs} if job.kind != "report" else {}
+        return {need: record.state for need, record in needed.items() if record is not None and record.status == "done"}
+
+    def _is_current(self, job: Job, record: Record) -> bool:
+        """Return whether the jobs that this one needs have made nothing new since; a report covers those that failed.
+
+        In a remote workspace this is known only of a report: each machine has its own records of other jobs.
+        """
+        if job.kind == "report":
+            return all(other is None or other.ended <= record.ended for other in map(self.read, job.needs))
+        used = record.used if self.mirror is None else {}
+        needed = [(self.read(need), state) for need, state in used.items()]
+        return all(other is None or other.status != "done" or other.state == state for other, state in needed)
 
     def changed_files(self, record: Record, *, verify: bool = False) -> list[str]:
         """Return the files of a record that are missing or changed. To verify remote files, they are fetched first."""
@@ -192,13 +220,13 @@ class Records:
             return None
 
     def is_running(self, job: str) -> bool:
-        """Return whether a process holds the lock of a job."""
-        if not (self.folder / "locks" / f"{job}.lock").exists():
+        """Return whether a process holds the lock of a job. Works in a workspace that may only be read."""
+        try:
+            Lock(inside(self.workspace, f"grid/locks/{job}.lock"), SHARED, create=False).release()
+        except FileNotFoundError:
             return False
-        lock = self.hold(job)
-        if lock is None:
+        except BlockingIOError:
             return True
-        lock.release()
         return False
 
     def write_plan(self, jobs: Iterable[Job], slots: int) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lrltrain.grid.job import Job
@@ -90,10 +90,14 @@ class Schedule:
             self._later[record.id] = time.monotonic() + POLL
         elif record.status == "done":
             self.done[record.id] = record
+            self._reopen_dependents(record.id)
         else:
             self._requeue_damaged(self.jobs[record.id])
-            self._tries[record.id] = self._tries.get(record.id, 0) + 1
-            if record.final or self._tries[record.id] > self.retries:
+            self._tries[record.id] = tries = self._tries.get(record.id, 0) + 1
+            if record.final or tries > self.retries:
+                if record.status == "lost":  # the process of the job could not write its record itself
+                    record = replace(record, attempts=tries, ended=round(time.time(), 3))
+                    self.records.write(record)
                 self.failed[record.id] = record
                 self._block()
 
@@ -104,6 +108,13 @@ class Schedule:
         if job.kind == "report":
             return not any(map(self._is_open, job.needs))
         return all(need in self.done for need in job.needs)
+
+    def _reopen_dependents(self, made: str) -> None:
+        """Queue again the done jobs that used something else than what a job they need has made now."""
+        for job in self.jobs.values():
+            if made in job.needs and job.id in self.done and not self.records.is_done(job):
+                del self.done[job.id]
+                self.kept.discard(job.id)
 
     def _requeue_damaged(self, job: Job) -> None:
         """Queue again the jobs that a failed job needs, if their files are damaged."""

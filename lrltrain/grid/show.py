@@ -132,6 +132,7 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
     for job in jobs:
         record = records_by_job[job.id]
         state = "running" if job.id in running_ids else "left" if record is None else record.status
+        state = "failed" if state == "lost" else state
         states[job.id] = state
         counts_by_kind[job.kind][state] += 1
     waiting = _waiting(jobs, states)
@@ -203,7 +204,8 @@ def unfinished(workspace: Path) -> str:
         return ""
     statuses = [record.status if (record := records.read(job.id)) else "left" for job in jobs]
     remaining = [status for status in statuses if status != "done"]
-    failed = f", {remaining.count('failed'):,} of them failed" if "failed" in remaining else ""
+    count = remaining.count("failed") + remaining.count("lost")
+    failed = f", {count:,} of them failed" if count else ""
     return (
         f"{len(remaining):,} of {len(jobs):,} jobs of the study in this workspace are not done{failed}"
         if remaining

@@ -1,0 +1,207 @@
+"""Studies that run again: repaired scores, new inputs, and processes that end unexpectedly. Jobs are imitated."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrldata.errors import StorageError
+from lrltrain.grid import act
+from lrltrain.grid.act import run_job
+from lrltrain.grid.identity import identity
+from lrltrain.grid.job import Job
+from lrltrain.grid.records import Record, Records
+from lrltrain.grid.schedule import Schedule, run
+from lrltrain.grid.show import status, unfinished
+
+HOME = "adapters/mt/lrl-mini/conceptnet-lora"
+
+
+def jobs_of_study() -> list[Job]:
+    """Return a fit, two scores of its adapter, and the report."""
+    labels = {"lang": "mt", "source": "conceptnet", "model": "lrl-mini", "method": "lora"}
+    fit = Job("fit", labels, {"base": "lrl-mini"}, (), "f" * 16)
+    scores = [Job("eval", labels | {"task": task}, {}, (fit.id,), task[0] * 16) for task in ("add", "bed")]
+    return [fit, *scores, Job("report", {}, {}, tuple(job.id for job in scores), "c" * 16)]
+
+
+class InThisProcess:
+    """An engine that runs one job at a time, in this process."""
+
+    slots = 1
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace, self.ended = workspace, list[Record]()
+
+    def takes(self, job: Job) -> bool:
+        assert job.id
+        return not self.ended
+
+    def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:
+        assert job in ready
+        return [job]
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self.ended += [run_job(job.as_json(), str(self.workspace), str(self.workspace)) for job in jobs]
+
+    def finished(self, seconds: float) -> list[Record]:
+        assert seconds
+        ended, self.ended = self.ended, []
+        return ended
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Return a function that runs the study and returns the names of the jobs that ran to their end.
+
+    An adapter's content is that of `seed`. A score fails while a file with its task's name exists.
+    """
+    tmp_path.joinpath("seed").write_text("1")
+    ran: list[str] = []
+
+    def write(job: Job, folder: Path, content: Any) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.joinpath("manifest.json").write_text(json.dumps(content))
+        folder.joinpath("run.json").write_text(str(len(ran)))  # such as the seconds it took
+        ran.append(job.name)
+        return [folder]
+
+    def fit(job: Job, records: Records, _: Path) -> list[Path]:
+        return write(job, records.workspace / HOME, tmp_path.joinpath("seed").read_text())
+
+    def evaluate(job: Job, records: Records, _: Path) -> list[Path]:
+        if tmp_path.joinpath(job.labels["task"]).exists():
+            raise StorageError("a file is in the way")
+        adapter = json.loads((records.workspace / HOME / "manifest.json").read_text())
+        return write(job, records.workspace / "scores/mt/lrl-mini" / job.labels["task"], adapter)
+
+    def report(job: Job, records: Records, _: Path) -> list[Path]:
+        scores = sorted(path.parent.name for path in records.workspace.glob("scores/*/*/*/manifest.json"))
+        return write(job, records.workspace / "report", scores)
+
+    for kind, handler in {"fit": fit, "eval": evaluate, "report": report}.items():
+        monkeypatch.setitem(act.HANDLERS, kind, handler)
+
+    def run_study() -> list[str]:
+        ran.clear()
+        engine, records = InThisProcess(tmp_path), Records(tmp_path)
+        run(jobs_of_study(), records, engine, retries=0, verify=False, tell=lambda *_: None)
+        return [name.split()[-1] for name in ran]
+
+    return run_study
+
+
+def test_the_report_covers_a_score_that_failed_before(study: Callable[[], list[str]], tmp_path: Path) -> None:
+    tmp_path.joinpath("bed").touch()
+    assert study() == ["lora", "add", "report"]
+    assert json.loads((tmp_path / "report/manifest.json").read_text()) == ["add"]
+    tmp_path.joinpath("bed").unlink()
+    assert study() == ["bed", "report"]
+    assert json.loads((tmp_path / "report/manifest.json").read_text()) == ["add", "bed"]
+    assert study() == []
+    _, score, _, report = jobs_of_study()
+    records = Records(tmp_path)
+    old = records.read(report.id)
+    assert old is not None
+    records.write(Record(**{**vars(old), "ended": records.read(score.id).ended - 1}))  # type: ignore[union-attr]
+    assert study() == ["report"], "of an earlier version, which did not make it again"
+
+
+def test_scores_of_an_adapter_that_came_out_different_are_measured_again(
+    study: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    assert study() == ["lora", "add", "bed", "report"]
+    shutil.rmtree(tmp_path / HOME)
+    assert study() == ["lora"], "it came out the same"
+    tmp_path.joinpath("seed").write_text("2")
+    shutil.rmtree(tmp_path / HOME)
+    assert study() == ["lora", "add", "bed", "report"]
+    assert json.loads((tmp_path / "scores/mt/lrl-mini/add/manifest.json").read_text()) == "2"
+    assert study() == []
+
+
+class PanicException(BaseException):
+    """What a Rust library raises when it panics."""
+
+
+@pytest.mark.parametrize("error", [PanicException("index out of bounds"), SystemExit(3)])
+def test_a_job_that_raises_no_ordinary_exception_has_failed_and_others_go_on(
+    study: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    measure = act.HANDLERS["eval"]
+
+    def fail(job: Job, records: Records, cache: Path) -> list[Path]:
+        if job.labels["task"] == "add":
+            raise error
+        return list(measure(job, records, cache))
+
+    monkeypatch.setitem(act.HANDLERS, "eval", fail)
+    assert study() == ["lora", "bed", "report"]
+    record = Records(tmp_path).read("a" * 16)
+    assert record is not None
+    assert (record.status, record.error.split(":")[0]) == ("failed", type(error).__name__)
+
+
+def test_a_job_whose_process_was_killed_is_shown_as_failed(tmp_path: Path) -> None:
+    jobs, records = jobs_of_study(), Records(tmp_path)
+    records.write_plan(jobs, 1)
+    schedule = Schedule({job.id: job for job in jobs}, records, retries=1)
+    for _ in range(2):
+        schedule.end(Record(jobs[0].id, jobs[0].name, "lost", error="killed"))
+    record = records.read(jobs[0].id)
+    assert record is not None
+    assert (record.status, record.attempts, set(schedule.failed)) == ("lost", 2, {jobs[0].id})
+    _, value = status(jobs, 1, 0.0, records)
+    assert (value["failed"], value["waiting"], value["failures"][0]["error"]) == (1, 2, "killed")
+    assert "1 of them failed" in unfinished(tmp_path)
+
+
+def test_a_running_job_is_found_without_writing(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    assert not records.is_running("x")
+    assert not list(tmp_path.iterdir())
+    lock = records.hold("x")
+    assert lock is not None
+    assert records.is_running("x")
+    lock.release()
+    assert not records.is_running("x")
+
+
+def test_whatever_shapes_a_result_is_part_of_a_job_s_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "datasets").mkdir()
+    file = tmp_path / "datasets" / "mt.txt"
+    for settings in (
+        {"verdicts": str(file)},
+        {"lid": str(file)},
+        {"transfer_adapter": str(file)},
+        {"text": ["~/datasets/mt.txt"]},
+        {"input": f"file://{file}"},
+        {"text": ["datasets/mt.txt"]},
+    ):
+        ids = set()
+        for text in ("one", "another"):
+            file.write_text(text)
+            ids.add(identity(Job("build", {"lang": "mt"}, settings)))
+        assert len(ids) == 2, settings
+    made = Job("eval", {}, {"data": "datasets/mt.txt"})
+    before = identity(made)
+    file.write_text("more")
+    assert identity(made) == before, "the output of another job"
+    versions = [{}, {"datasets/mt/glotcc": "1"}, {"datasets/mt/glotcc": "2"}]
+    ids = {identity(Job("fit", {}, {}, given=given)) for given in versions}
+    assert len(ids) == 3, "a dataset that the study does not build"
+
+
+def test_a_changed_entry_of_an_added_language_makes_other_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "languages.toml"
+    monkeypatch.setenv("LRL_LANGUAGES", str(table))
+    ids = set()
+    for scripts in ('["Latn"]', '["Latn", "Cyrl"]'):
+        table.write_text(f'[zzy]\nname = "Example"\niso639_3 = "zzy"\nscripts = {scripts}\n')
+        ids.add(identity(Job("build", {"lang": "zzy"}, {})))
+    assert len(ids) == 2
