@@ -130,7 +130,7 @@ def _metadata(
             "name": repository.rsplit("/", maxsplit=1)[-1],
             "results": [
                 *perplexity_entries(results, pipeline, manifest, text, own=language.code),
-                *entries(results),
+                *entries(results, language.code),
             ],
         }
     ]

@@ -22,6 +22,7 @@ _VALUES = {"size_categories": "sizes", "task_categories": "tasks", "pipeline_tag
 _RELATIONS = {"adapter", "merge", "quantized", "finetune"}
 _LEFT_OVER = ("{{", "}}", "{%", "More Information Needed", "TODO")
 # None of these patterns looks far ahead, so a text of a million brackets takes no longer than any other.
+_TYPE = re.compile(r"(?:[\w.-]+/)?[\w.-]+", re.ASCII)  # of a data set in model-index
 _LINK = re.compile(r"(?<!\\)!?\[[^\[\]]*\]\(([^()\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|(?<!`)``(?!`)[^\n]{1,2000}?(?<!`)``(?!`)|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LARGEST = 1e308
@@ -172,6 +173,8 @@ def _results(index: Any) -> Iterator[str]:
             yield f"model-index: the Hub does not know the task {_shown(task)}"
         if not isinstance(data, dict) or not data.get("name") or not data.get("type"):
             yield "model-index: a dataset has no name or no type"
+        elif not _TYPE.fullmatch(str(data["type"])):
+            yield f"model-index: {_shown(data['type'])} is neither the id nor a plain name of a dataset"
         for metric in metrics if isinstance(metrics, list) and metrics else [{}]:
             number = metric.get("value") if isinstance(metric, dict) else None
             # NaN is not between the two bounds.

@@ -1,6 +1,8 @@
 """An adapter's results, as its card and its record show them: perplexities and task scores. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hub_cards.task_scores import TaskScore
@@ -84,25 +86,31 @@ def of_tasks(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def rows(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
     """Return the rows of the card's table of task scores; `language` is the adapter's."""
+    return [
+        _row(f"{name} ({difference})" if difference else name, data, result)
+        for name, data, difference, result in _labelled(results, language)
+    ]
+
+
+def _labelled(results: Iterable[Mapping[str, Any]], language: str) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """Yield each score with its name, its test set, and how it differs from others of the same name and test set."""
     scores = of_tasks(results)
     labels = [(_name(result, language), data) for result, data in zip(scores, _data_names(scores), strict=True)]
-    rows_of_table = []
     for label, result in zip(labels, scores, strict=True):
         difference = _differing(result, [other for at, other in zip(labels, scores, strict=True) if at == label])
-        rows_of_table.append(_row(f"{label[0]} ({difference})" if difference else label[0], label[1], result))
-    return rows_of_table
+        yield *label, difference, result
 
 
 def _name(result: Mapping[str, Any], language: str) -> str:
     details = "" if result["language"] == language else f" in {language_name(result['language'])}"
-    transfer = result["transfer"]
-    details += _prompted(result)
-    return f"{result['task']}{details}" + (f", trained on {language_name(transfer['language'])}" if transfer else "")
+    return f"{result['task']}{details}{_learned(result)}"
 
 
-def _prompted(result: Mapping[str, Any]) -> str:
-    shots = result["settings"].get("shots")  # only prompted tasks have it
-    return "" if shots is None else f", prompted with {shots} examples" if shots else ", prompted without examples"
+def _learned(result: Mapping[str, Any]) -> str:
+    """Say how the model learned the task, if not from the training data in the language."""
+    shots, transfer = result["settings"].get("shots"), result["transfer"]  # only prompted tasks have shots
+    prompted = "" if shots is None else f", prompted with {shots} examples" if shots else ", prompted without examples"
+    return prompted + (f", trained on {language_name(transfer['language'])}" if transfer else "")
 
 
 def _differing(result: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> str:
@@ -150,15 +158,16 @@ def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def entries(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the task scores for `model-index`, where F1 is between 0 and 1."""
-    scores = of_tasks(results)
-    return [_entry(result, data) for result, data in zip(scores, _data_names(scores), strict=True)]
+def entries(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
+    """Return the task scores for `model-index`, where F1 is between 0 and 1; `language` is the adapter's."""
+    return [_entry(result, data, difference) for _, data, difference, result in _labelled(results, language)]
 
 
-def _entry(result: Mapping[str, Any], data: str) -> dict[str, Any]:
+def _entry(result: Mapping[str, Any], data: str, difference: str) -> dict[str, Any]:
+    """Return an entry. The metric's name distinguishes the score, because clients group the entries of a data set."""
     seeds = f"mean of {result['seeds']} seeds" if result["seeds"] > 1 else "1 seed"
-    metric = f"{METRICS.get(result['metric'], result['metric'])}, {seeds}{_prompted(result)}"
+    metric = f"{METRICS.get(result['metric'], result['metric'])}, {seeds}{_learned(result)}"
+    metric += f", {difference}" if difference else ""
     return {
         "task": dict(TYPES[result["task"]]),
         "dataset": {"name": data, **_dataset(result)},
@@ -174,10 +183,16 @@ def _dataset(result: Mapping[str, Any]) -> dict[str, Any]:
     if not data.get("id") and hub_id and language:
         configuration = language.sib200 if result["task"] == "topic" else language.wikiann
     return {
-        "type": data.get("id") or hub_id or data["name"],
+        "type": data.get("id") or hub_id or dataset_type(data["name"]),
         **({"config": configuration} if configuration else {}),
         "split": data["split"],
     }
+
+
+def dataset_type(name: str) -> str:
+    """Return the name of a data set that is not on the Hub in the form that `model-index` requires of a type."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^\w.-]+", "-", plain).strip("-") or "own-data"
 
 
 def _language(code: str) -> Language | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hub_cards.cards.measured import is_of_task, rounded
+from hub_cards.cards.measured import dataset_type, is_of_task, rounded
 from hub_cards.cards.source import Source
 from lrldata.errors import LanguageError
 from lrldata.language import find, language_name
@@ -41,7 +41,8 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
     """Return an entry of `model-index`; `manifest` is the adapter's, and `text` what it was trained on."""
     language, name = str(manifest["language"]["code"]), result["of"]["name"]
     about_text, kind, tested = result.get("text") or {}, _kind(result), _language(result, language)
-    dataset: dict[str, Any] = {"name": name, "type": name, "split": result["of"]["split"]}
+    dataset: dict[str, Any] = {"name": name, "type": dataset_type(name), "split": result["of"]["split"]}
+    details: list[str] = []
     trained_on = {entry["manifest_sha256"] for entry in manifest["inputs"] if entry["kind"] == "dataset"}
     if kind == "flores":
         dataset |= {"name": "FLORES-200", "type": FLORES} | ({"config": code} if (code := _flores(tested)) else {})
@@ -50,15 +51,17 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
     elif kind == "dataset" and text.version and about_text.get("manifest_sha256", "") in {"", *trained_on}:
         dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
     elif tested != language:
-        dataset |= {"name": f"{name}, {language_name(tested)}"}
+        details.append(language_name(tested))
     elif _is_other_version(result, manifest):
-        dataset |= {"name": f"{name}, {OTHER_VERSION}"}
+        details.append(OTHER_VERSION)
     if limit := about_text.get("limit"):
-        dataset |= {"name": f"{dataset['name']}, the first {limit:,} sentences"}
-    metrics = [{"type": "perplexity", "name": result["metric"], "value": rounded(result["after"]["value"])}]
-    if result["before"]:
-        name = f"{result['metric']} of the base model"
-        metrics.append({"type": "perplexity", "name": name, "value": rounded(result["before"]["value"])})
+        details.append(f"the first {limit:,} sentences")
+    dataset["name"] = ", ".join([dataset["name"], *details])
+    metrics = []
+    for of, side in {"": result["after"], " of the base model": result["before"]}.items():
+        if side:  # the name has the details, because clients group the entries of a data set whatever its name
+            name = ", ".join([f"{result['metric']}{of}", *details])
+            metrics.append({"type": "perplexity", "name": name, "value": rounded(side["value"])})
     return {"task": {"type": pipeline}, "dataset": dataset, "metrics": metrics}
 
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
+from hub_cards.cards.measured import entries as task_entries
 from hub_cards.cards.perplexities import FLORES, perplexity_entries, perplexity_rows
 from hub_cards.cards.render import ratio
 from hub_cards.cards.source import Source
@@ -41,6 +43,8 @@ def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
         (measured("novels", kind="file"), {"name": "novels", "type": "novels"}),
         (measured("novels", "ro", kind="file"), {"name": "novels, Romanian", "type": "novels"}),
         (measured("novels"), {"name": "novels", "type": "novels"}),
+        (measured("my știri (2024)"), {"name": "my știri (2024)", "type": "my-stiri-2024"}),
+        (measured("བོད"), {"name": "བོད", "type": "own-data"}),
         (measured("news", kind="hub", id="org/uy-news"), {"name": "news", "type": "org/uy-news"}),
         (
             measured("web", kind="dataset", manifest_sha256=HERE),
@@ -54,6 +58,26 @@ def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
 def test_an_entry_names_the_data_that_was_read(result: dict[str, Any], expected: dict[str, Any]) -> None:
     (entry,) = perplexity_entries([result], "fill-mask", ADAPTER, TEXT, own="ro")
     assert entry["dataset"] == expected | {"split": "test"}
+
+
+def test_the_hub_s_client_keeps_entries_of_the_same_data_apart() -> None:
+    tested = [{"kind": "flores"}, {"kind": "flores", "limit": 40}]
+    results = [measured("flores", **text) for text in tested] + [measured("a", kind="file"), measured("a", "ro")]
+    entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
+    _, read = model_index_to_eval_results([{"name": "x", "results": entries}])
+    assert len({(result.unique_identifier, result.metric_name) for result in read}) == len(results)
+    task = {"task": "topic", "metric": "macro_f1", "language": "ug", "seeds": 3, "made_with": {}, "score": VALUE}
+    task["of"] = {"name": "sib200", "split": "test", "counts": {}}
+    scores = [
+        task | {"settings": {"learning_rate": rate}, "transfer": transfer}
+        for rate, transfer in ((1e-4, None), (1e-3, None), (1e-4, {"language": "en"}))
+    ]
+    names = [entry["metrics"][0]["name"] for entry in task_entries(scores, "ug")]
+    assert names == [
+        "macro-F1, mean of 3 seeds, learning rate 0.0001",
+        "macro-F1, mean of 3 seeds, learning rate 0.001",
+        "macro-F1, mean of 3 seeds, trained on English",
+    ]
 
 
 def test_the_table_begins_with_flores_in_the_adapter_s_language() -> None:

@@ -106,7 +106,7 @@ def pushing(hub: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], li
             lang="ro", namespace="my-org", out=out, method=["seq_bn_inv"], collection=False, license="cc0-1.0"
         )
         quiet = Progress(quiet=True)
-        return [repository.action for repository in publish(prepare(config, client, quiet), config, client, quiet)[0]]
+        return [repository.action for repository in publish(prepare(config, client, quiet), config, client, quiet)]
 
     return run
 

@@ -115,7 +115,7 @@ def test_the_files_on_the_hub_are_compared_with_those_sent(
             push(prepared)
     stored = store(hub.root, "datasets", "my-org/lrl-ro")
     assert tags(stored) == {}
-    (published,), _ = push(plan())
+    (published,) = push(plan())
     assert published.version == "1.0.0"
     assert list(tags(stored)) == ["v1.0.0"]
 
@@ -123,7 +123,7 @@ def test_the_files_on_the_hub_are_compared_with_those_sent(
 def test_the_second_of_two_pushes_finds_the_work_of_the_first(pushing: Any, hub: Server) -> None:
     plan, push, _ = pushing
     first, second = plan(), plan()
-    assert [result.action for result in push(first)[0]] == ["created"]
+    assert [result.action for result in push(first)] == ["created"]
     push(second)
     stored = store(hub.root, "datasets", "my-org/lrl-ro")
     assert (commits(stored), list(tags(stored))) == (1, ["v1.0.0"])

@@ -10,8 +10,8 @@ from hub_cards.cards.render import sections
 from hub_cards.config import PushConfig
 from hub_cards.publish import repository
 from hub_cards.publish.hub import Hub
-from hub_cards.publish.publish import prepare, publish
-from lrldata.errors import LrlError
+from hub_cards.publish.publish import collect, prepare, publish
+from lrldata.errors import LrlError, PublishError
 from lrldata.language import find
 from lrldata.manifest import SCHEMAS
 from lrldata.progress import Progress
@@ -37,8 +37,12 @@ def push(endpoint: str, token: str, workspace: str, pid_file: str) -> None:
     repository.draw_ledger = lambda *_: PICTURE
     hub = Hub(endpoint, token)
     config = PushConfig(lang="ro", namespace="my-org", out=Path(workspace), kind=["dataset"])
+    quiet = Progress(quiet=True)
     try:
-        publish(prepare(config, hub, Progress(quiet=True)), config, hub, Progress(quiet=True))
+        prepared = prepare(config, hub, quiet)
+        _, failures = collect(prepared, publish(prepared, config, hub, quiet), config, hub, quiet)
+        if failures:
+            raise PublishError(failures[0])
     except LrlError as error:
         Path(pid_file).with_name("said").write_text(str(error), encoding="utf-8")
         os._exit(FAILED)
