@@ -3,7 +3,8 @@
 A part is a key of the metadata, or a section between markers. It is a three-way merge: each part has the version that
 was last published (`record`), the version now on the Hub, and the new version. If only one of the latter two has
 changed, it is used; if both have changed and differ, there is a conflict. Text outside the markers belongs to people
-and stays where it is.
+and stays where it is. In the list of a dataset's configurations, each entry is a part. Those of our configurations are
+always the new ones, because they describe the data in the repository; those of others stay.
 """
 
 import difflib
@@ -17,6 +18,7 @@ from lrldata.manifest import fingerprint
 
 Prefer = Literal["ask", "ours", "theirs"]
 _ABSENT = object()
+_BY_CONFIGURATION = ("configs", "dataset_info")  # keys of the metadata that describe the data
 
 
 @dataclass
@@ -52,6 +54,10 @@ def _metadata(
     result: dict[str, Any] = {}
     for key in dict.fromkeys((*ours.metadata, *theirs.metadata, *base)):
         base_value, new, current = (side.get(key, _ABSENT) for side in (base, ours.metadata, theirs.metadata))
+        if key in _BY_CONFIGURATION and (our_entries := _entries(new)) and (their_entries := _entries(current)):
+            entries = _merged_entries(our_entries, their_entries, _entries(base_value) or [])
+            result[key] = entries if isinstance(new, list) or len(entries) > 1 else entries[0]
+            continue
         if not any(same(*values) for values in ((new, current), (new, base_value), (current, base_value))):
             if prefer == "ask":
                 merged.conflicts.append(_difference(key, *(_yaml_of(key, value) for value in (current, new))))
@@ -61,6 +67,27 @@ def _metadata(
         if chosen is not _ABSENT:
             result[key] = chosen
     return result
+
+
+def _entries(value: Any) -> list[Any] | None:
+    """Return the entries by configuration of a key, which may be a single one; None if it has another form."""
+    entries = [value] if isinstance(value, dict) else value
+    is_known = isinstance(entries, list) and all(
+        isinstance(entry, dict) and "config_name" in entry for entry in entries
+    )
+    return entries if is_known else None
+
+
+def _merged_entries(new: list[Any], current: list[Any], base: list[Any]) -> list[Any]:
+    """Return the entries in their current order, with ours replaced, and those that are new at the end."""
+    ours = {str(entry["config_name"]): entry for entry in new}
+    theirs = {str(entry["config_name"]): entry for entry in current}
+    published = {str(entry["config_name"]) for entry in base}
+    others = {name: entry for name, entry in theirs.items() if name not in ours and name not in published}
+    if any(entry.get("default") for entry in others.values()):  # there can be only one
+        ours = {name: {key: value for key, value in entry.items() if key != "default"} for name, entry in ours.items()}
+    result = ours | others
+    return [result[name] for name in dict.fromkeys((*theirs, *ours)) if name in result]
 
 
 def _yaml_of(key: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import replace
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -59,6 +60,36 @@ def test_keys_of_the_metadata_are_merged_one_by_one() -> None:
     edited = FIRST.text.replace("tags:\n- lrl", "tags:\n- lrl\n- theirs")
     (conflict,) = merge(SECOND, edited, FIRST.record()).conflicts
     assert "tags (on the Hub)" in conflict
+
+
+@pytest.mark.parametrize("prefer", ["ask", "ours", "theirs"])
+def test_the_configurations_of_others_stay_and_ours_describe_the_data(prefer: Any) -> None:
+    def metadata(**sizes: int) -> dict[str, Any]:
+        info = [{"config_name": name, "dataset_size": size} for name, size in sizes.items()]
+        return {"configs": [{"config_name": name, "data_files": f"{name}/*"} for name in sizes], "dataset_info": info}
+
+    before = Card(metadata(conceptnet=1, web=1), {"title": "# T"})
+    edited = Card(metadata(a=5, conceptnet=1, web=1), {"title": "# T"}).text  # a person pushed `a`
+    after = Card(metadata(conceptnet=2, glotcc=3), {"title": "# T"})
+    merged = merge(after, edited, before.record(), prefer)
+    assert read(merged.text).metadata == metadata(a=5, conceptnet=2, glotcc=3)
+    assert not merged.conflicts
+    repaired = merge(after, edited, after.record(), prefer)  # an earlier version kept the old values in this case
+    assert read(repaired.text).metadata["dataset_info"][1] == {"config_name": "conceptnet", "dataset_size": 2}
+    single = Card({"dataset_info": {"config_name": "web", "dataset_size": 1}}, {"title": "# T"})
+    theirs = Card(metadata(web=0, a=5), {"title": "# T"})
+    assert (
+        read(merge(single, theirs.text, single.record()).text).metadata["dataset_info"]
+        == metadata(web=1, a=5)["dataset_info"]
+    )
+    assert merge(single, single.text, single.record()).text == single.text
+
+
+def test_there_is_one_default_configuration() -> None:
+    ours = Card({"configs": [{"config_name": "web", "default": True}]}, {"title": "# T"})
+    theirs = Card({"configs": [{"config_name": "a", "default": True}, {"config_name": "web"}]}, {"title": "# T"})
+    merged = merge(ours, theirs.text, ours.record())
+    assert read(merged.text).metadata["configs"] == theirs.metadata["configs"]
 
 
 def test_a_section_that_a_person_removed_stays_removed_until_ours_changes() -> None:
