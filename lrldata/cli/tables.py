@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from lrldata.language import Language, find
+from lrldata.language import Language, language_name
 from lrldata.ledger import Ledger, reasons_of, unit_of
 from lrldata.output import size
 from lrldata.review.wording import agreement, headline
@@ -125,7 +125,7 @@ def judged(speakers: Mapping[str, Any], code: str) -> Group:
     for name, share in {**kept, **dropped}.items():
         interval = f"{share['low']:.1%} to {share['high']:.1%}"
         output.add_row(name, f"{share['judged']:,}", f"{share['right']:,}", f"{share['share']:.1%}", interval)
-    return Group(output, *filter(None, (headline(speakers, find(code).name), agreement(speakers))))
+    return Group(output, *filter(None, (headline(speakers, language_name(code)), agreement(speakers))))
 
 
 def _inputs(counted: Mapping[str, Any]) -> list[RenderableType]:

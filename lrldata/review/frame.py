@@ -68,15 +68,23 @@ class CandidateLine(_Part):
 
 
 class Frame(_Part):
-    """The frame of one version of a dataset."""
+    """The frame of one version of a dataset; `templates` is the language of ConceptNet's sentences."""
 
     format: Literal["lrl-frame-1"] = "lrl-frame-1"
     language: str
     source: str
     version: str
     recipe: str
+    templates: str | None = None
     strata: Annotated[list[FrameStratum], Field(min_length=1)]
     lines: list[CandidateLine]
+
+    @property
+    def kind(self) -> Literal["lines", "sentences", "facts"]:
+        """Return what is judged: lines, sentences in the language, or sentences in another one with words in it."""
+        if self.source != "conceptnet":
+            return "lines"
+        return "sentences" if self.templates in (None, self.language) else "facts"
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,7 @@ def make_frame(opened: OpenDataset, folder: Path) -> Frame:
         source=manifest["source"],
         version=manifest["version"],
         recipe=manifest["recipe"],
+        templates=manifest.get("templates", {}).get("language"),
         strata=[stratum.about for stratum in strata],
         lines=sorted(lines.values(), key=lambda offered: (offered.stratum, offered.line)),
     )

@@ -88,7 +88,7 @@ def review_page(
         .get_template("review.html.jinja")
         .render(
             words=filled,
-            kind="sentences" if frame.source == "conceptnet" else "lines",
+            kind=frame.kind,
             language=language,
             code=frame.language.replace("_", "-"),
             reviewers=reviewers,

@@ -42,6 +42,7 @@ def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | Non
     shares = {name: _as_json(share) for name, share in result.shares.items()}
     return {
         "version": frame.version,
+        "kind": frame.kind,
         "reviewers": len(reviewers),
         "credited": [reviewer for reviewer in reviewers if latest[reviewer]],
         "lines": len(by_line),

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def headline(summary: Mapping[str, Any], language: str, unit: str = "lines") -> str:
+def headline(summary: Mapping[str, Any], language: str) -> str:
     """Return a sentence about how many of the kept lines are good, or an empty text if none was judged."""
-    kept = summary["kept"]
+    kept, kind = summary["kept"], summary.get("kind", "lines")
     if not kept:
         return ""
-    counted = f"{kept['right']:,} of {kept['judged']:,} sampled kept {unit} are good {language}"
+    unit = "lines" if kind == "lines" else "sentences"
+    quality = f"understandable, with correct words in {language}" if kind == "facts" else f"good {language}"
+    counted = f"{kept['right']:,} of {kept['judged']:,} sampled kept {unit} are {quality}"
     interval = f"95 % interval {per_cent(kept['low'])} to {per_cent(kept['high'])}"
     weighted = f"of all kept {unit}, weighted by how they were sampled, {per_cent(kept['share'])} ({interval})"
     return f"{counted}; {weighted}, as judged by {_speakers(summary)}."

@@ -33,7 +33,7 @@ def test_the_card_reports_the_speakers_verdicts_and_names_those_who_allow_it(tmp
         )  # fmt: skip
     card = card_of(folder, tmp_path / "after")
     assert "## What speakers say" in card
-    assert "54 of 60 sampled kept sentences are good Romanian" in card
+    assert "54 of 60 sampled kept sentences are understandable, with correct words in Romanian" in card
     assert r"by 2 speakers (Ana \*B\* and others)" in card
     assert "On 60 shared lines Krippendorff's alpha is 1.00" in card
     assert "Ion" not in card
