@@ -38,9 +38,10 @@ def _graph_options(manifest: Mapping[str, Any]) -> list[str]:
         words.append("--sample")
     elif manifest["inputs"][0]["sha256"] != OFFICIAL.sha256:
         name, digest = manifest["inputs"][0]["name"], manifest["inputs"][0]["sha256"]
-        is_database = not name.endswith((".csv", ".gz"))
+        # Earlier versions did not record whether the input is a database.
+        is_database = manifest.get("database", name.endswith((".db", ".sqlite")))
         words += ["--conceptnet-db", name] if is_database else ["--dump", name, "--dump-sha256", digest]
-    return words
+    return words + (["--max-rejected", str(manifest["max_rejected"])] if "max_rejected" in manifest else [])
 
 
 def _document_options(manifest: Mapping[str, Any]) -> list[str]:

@@ -57,7 +57,7 @@ def push_command(
     ] = None,
     private: Annotated[bool | None, typer.Option("--private", help="Make new repositories private.")] = None,
     patience: Annotated[
-        float | None, typer.Option(help="Seconds to wait for a busy Hub, per repository.", show_default="300")
+        float | None, typer.Option(help="Seconds to wait for a busy Hub, per repository.", show_default="600")
     ] = None,
     endpoint: Annotated[
         str | None,

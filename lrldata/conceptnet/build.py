@@ -52,9 +52,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
     languages = parse(config.lang)
     books = {language.code: phrasebook(config.templates, language) for language in languages}
     for language in languages:
-        scripts_of(config, language)
-        if language.conceptnet is None:
-            raise UsageError(f"ConceptNet 5.7 has no {language.name} ({language.code}).", "See `lrldata langs`.")
+        check_language(config, language)
 
     index = find_index(config, progress)
     available = [language for language in languages if index.edges_of(language.conceptnet or "")]
@@ -94,6 +92,13 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
     if problems:
         raise IncompleteError(" ".join(problems), "The other languages are built." if built else "", built)
     return built
+
+
+def check_language(config: BuildConfig, language: Language) -> None:
+    """Raise UsageError if ConceptNet does not have a language, or if the configured scripts are not valid."""
+    scripts_of(config, language)
+    if language.conceptnet is None:
+        raise UsageError(f"ConceptNet 5.7 has no {language.name} ({language.code}).", "See `lrldata langs`.")
 
 
 def _in_batches(index: Index, pending: Sequence[Language]) -> Iterator[list[Language]]:
@@ -138,7 +143,7 @@ def _build_one(
         reasons = ", ".join(f"{reason} {tally.rows:,}" for reason, tally in ledger.dropped.items())
         return f"Nothing is left of {ledger.came_in.rows:,} edges of {language.name}: {reasons}."
     splits = {split: rows.filter(pl.col("split") == split).drop("split") for split in SPLITS}
-    provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json()}
+    provenance = {**recipe, "recipe": fingerprint(recipe), "ledger": ledger.as_json(), **_reading(config)}
     home = folder.resolve()  # if the folder is a link, its target is replaced, not the link
     with lock(home):
         if not config.force and is_unchanged(folder, DATASET, fingerprint(recipe)):
@@ -239,6 +244,13 @@ def _recipe(
         "sample": config.sample,
         "made_with": made_with("polars", "xxhash"),
     }
+
+
+def _reading(config: BuildConfig) -> dict[str, Any]:
+    """Return how the input was read, for the command that repeats the build, if not in the usual way."""
+    default = BuildConfig.model_fields["max_rejected"].default
+    limit = {"max_rejected": config.max_rejected} if config.max_rejected != default else {}
+    return limit | ({"database": True} if config.conceptnet_db else {})
 
 
 def _unchanged_dataset(language: Language, folder: Path) -> Dataset:

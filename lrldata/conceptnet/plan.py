@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lrldata.conceptnet.build import folder_of, scripts_of
+from lrldata.conceptnet.build import check_language, folder_of
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.dump import local_path
 from lrldata.conceptnet.index import Index, index_folder, open_index
@@ -21,7 +21,7 @@ def plan(config: BuildConfig) -> list[Step]:
     steps, index = _plan_input(config)
     for language in languages:
         phrasebook(config.templates, language)
-        scripts_of(config, language)
+        check_language(config, language)
         folder = folder_of(config, language)
         manifest = read_manifest(folder, DATASET)
         size = sum(entry["bytes"] for entry in manifest["outputs"]) if manifest else None

@@ -89,6 +89,9 @@ def test_the_samples_in_the_card_are_rows_of_the_dataset(card: str, folder: Path
         ({"settings": {"scripts": ["any"]}}, "--scripts any"),
         ({"sample": False}, "--dump sample.csv --dump-sha256"),
         ({"sample": False, "inputs": [{"name": "x.db", "sha256": "0"}]}, "--conceptnet-db x.db"),
+        ({"sample": False, "database": True, "inputs": [{"name": "x", "sha256": "0"}]}, "--conceptnet-db x"),
+        ({"sample": False, "inputs": [{"name": "x.tsv", "sha256": "0"}]}, "--dump x.tsv --dump-sha256 0"),
+        ({"max_rejected": 0.02}, "--max-rejected 0.02"),
     ],
 )
 def test_the_command_has_the_options_that_differ_from_the_defaults(

@@ -9,13 +9,17 @@ import pytest
 
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
+from lrldata.conceptnet.plan import plan
 from lrldata.dataset import VERDICTS, open_dataset
 from lrldata.errors import UsageError
 from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
 from lrldata.review.frame import frame_of
+from lrldata.review.page import english as words
+from lrldata.review.page import review_page
 from lrldata.review.summary import summary_of
 from lrldata.review.verdicts import Verdict, append, as_json_lines
+from lrldata.review.wording import headline
 from lrldata.web.build import build_web
 from lrldata.web.config import load_web_config
 from lrldata.workspace import Dataset
@@ -143,6 +147,30 @@ def test_conceptnet_sentences_judged_wrong_are_dropped(tmp_path: Path) -> None:
     built = build(load_config(None, flags(tmp_path, verdicts=first.path / VERDICTS)), QUIET)[0]
     assert set(before) - set(texts(built.path)) == {lines[verdict.line] for verdict in wrong}
     assert built.ledger.dropped["judged_wrong"].rows == 3
+
+
+def test_speakers_are_asked_about_the_words_if_the_sentences_are_in_another_language(tmp_path: Path) -> None:
+    english = build(load_config(None, flags(tmp_path)), QUIET)[0].path
+    native = build(load_config(None, flags(tmp_path / "native", templates="native")), QUIET)[0].path
+    append(english, verdicts_on(english, "kept", "right", 5))
+    append(native, verdicts_on(native, "kept", "right", 5))
+    asked, said = [], []
+    for folder in (english, native):
+        asked.append(review_page(frame_of(folder), words(), "Romanian"))
+        summary = summary_of(folder)
+        assert summary is not None
+        said.append(headline(summary, "Romanian"))
+    assert "Are the Romanian words right, and can the sentence be understood?" in asked[0]
+    assert "Is this sentence right in Romanian?" in asked[1]
+    assert said[0].startswith("5 of 5 sampled kept sentences are understandable, with correct words in Romanian;")
+    assert said[1].startswith("5 of 5 sampled kept sentences are good Romanian;")
+
+
+def test_a_plan_refuses_a_language_that_conceptnet_lacks_as_a_build_does(tmp_path: Path) -> None:
+    config = load_config(None, flags(tmp_path, lang="ace"))
+    for step in (plan, lambda config: build(config, QUIET)):
+        with pytest.raises(UsageError, match="has no Acehnese"):
+            step(config)
 
 
 def test_lines_judged_before_a_build_are_counted_and_not_reviewed_again(tmp_path: Path) -> None:
