@@ -20,6 +20,7 @@ from lrldata.manifest import fingerprint
 LEASES = ".leases"
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf"}  # stores without folders
 SECONDS = 900.0  # a lease that was not renewed for this long has expired
+SETTLING = 2.0  # after which two writers that took over the same expired lease see the same holder
 
 
 @dataclass
@@ -32,8 +33,13 @@ class Lease:
     renewed: float
 
     def renew(self) -> None:
-        """Record that the writer is still at work, often enough to keep the lease from expiring."""
+        """Record that the writer is still at work, often enough to keep the lease from expiring.
+
+        Raises StorageError if another writer has taken it over, as after this machine was suspended.
+        """
         if time.time() - self.renewed > SECONDS / 5:
+            if _read(self.store, self.path).get("writer", self.writer) != self.writer:
+                raise StorageError(f"{self.path}: another process has taken over this lease.", "Run the command again.")
             self.renewed = time.time()
             self.store.pipe_file(self.path, _content(self.writer))
 
@@ -47,9 +53,11 @@ def leased(store: Any, root: str, home: str, shown: str) -> Iterator[Lease]:
     """
     path = f"{root}/{LEASES}/{fingerprint(home)[:32]}.json"
     writer = uuid4().hex
-    while not _create(store, path, _content(writer)):
+    has_expired = False
+    while not (_create(store, path, _content(writer)) and (not has_expired or _stays(store, path, writer))):
         _refuse_current(_read(store, path), shown)
-        store.rm_file(path)  # it has expired; whoever creates it next holds it
+        store.rm_file(path)  # whoever creates it next holds it
+        has_expired = True
     lease = Lease(store, path, writer, time.time())
     try:
         yield lease
@@ -85,6 +93,12 @@ def _create(store: Any, path: str, content: bytes) -> bool:
             return False
         raise
     return bool(_read(store, path).get("writer") == json.loads(content)["writer"])
+
+
+def _stays(store: Any, path: str, writer: str) -> bool:
+    """Return whether a lease is still this writer's after others who found the old one have removed it, too."""
+    time.sleep(SETTLING)
+    return bool(_read(store, path).get("writer") == writer)
 
 
 def _read(store: Any, path: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lrldata.dataset import content_of, open_shards
 from lrldata.encoding import undecodable
 from lrldata.errors import InputError, StorageError, UsageError, first_line
 from lrldata.language import Language
-from lrldata.manifest import fingerprint, identity, sha256_of
+from lrldata.manifest import MANIFEST, fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrldata.paths import safe_name
@@ -216,6 +216,7 @@ def _check_plain(file: Path) -> Shape:
     build = f"`lrldata build --lang CODE --source web --input {shlex.quote(str(file))}`"
     if not file.is_file():
         hint = f"To use all text in it, run {build} and train on that dataset." if file.is_dir() else _EXPECTED
+        hint = "It is a dataset: use --dataset DIR for it." if (file / MANIFEST).is_file() else hint
         raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'no such file'}.", hint)
     if file.stat().st_size == 0:
         raise StorageError(f"{file}: is empty.", _EXPECTED)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
@@ -14,6 +16,7 @@ from s3 import make_bucket
 from lrldata import lease
 from lrldata.errors import StorageError
 from lrldata.lease import leased
+from lrldata.manifest import fingerprint
 from lrldata.paths import PathError
 from lrldata.remote import Mirror, mirror_of, opened
 
@@ -182,6 +185,53 @@ def test_the_lease_of_a_dead_writer_expires(store: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(lease.time, "time", lambda: now + lease.SECONDS + 1)
     mirror.send([HOME])
     assert len(contents(mirror)) == 3
+
+
+def test_of_two_writers_that_find_an_expired_lease_one_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe_file(f"/two/.leases/{fingerprint(HOME)[:32]}.json", b'{"writer": "dead", "at": 0}')
+    both_saw_it, first_has_it = threading.Barrier(2), threading.Event()
+    refuse, held, refused = lease._refuse_current, list[str](), list[str]()  # noqa: SLF001
+
+    def wait_for_the_other(found: dict[str, Any], shown: str) -> None:
+        refuse(found, shown)
+        if found.get("writer") == "dead":
+            both_saw_it.wait(10)
+            if threading.current_thread().name == "second":
+                first_has_it.wait(10)
+
+    def sleep(_: float) -> None:
+        first_has_it.set()
+        real_sleep(0.3)
+
+    def write() -> None:
+        try:
+            with leased(store, "/two", HOME, "ws"):
+                held.append(threading.current_thread().name)
+                real_sleep(1)
+        except StorageError:
+            refused.append(threading.current_thread().name)
+
+    real_sleep = time.sleep
+    monkeypatch.setattr(lease, "_refuse_current", wait_for_the_other)
+    monkeypatch.setattr(lease, "time", SimpleNamespace(time=time.time, sleep=sleep))
+    writers = [threading.Thread(target=write, name=name) for name in ("first", "second")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(20)
+    assert (held, refused) == (["second"], ["first"])
+
+
+def test_a_lease_that_another_writer_has_taken_over_is_not_renewed() -> None:
+    store = fsspec.filesystem("memory")
+    with leased(store, "/taken", HOME, "ws") as held:
+        store.pipe_file(held.path, b'{"writer": "other", "at": 0}')
+        held.renew()
+        held.renewed = 0.0
+        with pytest.raises(StorageError, match="has taken over this lease"):
+            held.renew()
+    assert b"other" in store.cat_file(held.path)
 
 
 def test_a_manifest_that_changes_at_the_last_moment_is_not_overwritten(
