@@ -173,10 +173,13 @@ class Records:
         """
         return self.done(job, verify=verify) is not None
 
-    def done(self, job: Job, *, verify: bool = False) -> Record | None:
-        """Return the record of a job if `is_done` holds for it; None otherwise."""
+    def done(self, job: Job, *, verify: bool = False, known: Mapping[str, Record] | None = None) -> Record | None:
+        """Return the record of a job if `is_done` holds for it; None otherwise.
+
+        `known` has the records of the jobs that it needs, if they have been read.
+        """
         record = self.read(job.id)
-        if record is None or record.status != "done" or not self._is_current(job, record):
+        if record is None or record.status != "done" or not self._is_current(job, record, known):
             return None
         return None if self.changed_files(record, verify=verify) else record
 
@@ -185,15 +188,16 @@ class Records:
         needed = {need: self.read(need) for need in job.needs} if job.kind != "report" else {}
         return {need: record.state for need, record in needed.items() if record is not None and record.status == "done"}
 
-    def _is_current(self, job: Job, record: Record) -> bool:
+    def _is_current(self, job: Job, record: Record, known: Mapping[str, Record] | None) -> bool:
         """Return whether the jobs that this one needs have made nothing new since; a report covers those that failed.
 
         In a remote workspace this is known only of a report: each machine has its own records of other jobs.
         """
+        read = self.read if known is None else known.get
         if job.kind == "report":
-            return all(other is None or other.ended <= record.ended for other in map(self.read, job.needs))
+            return all(other is None or other.ended <= record.ended for other in map(read, job.needs))
         used = record.used if self.mirror is None else {}
-        needed = [(self.read(need), state) for need, state in used.items()]
+        needed = [(read(need), state) for need, state in used.items()]
         return all(other is None or other.status != "done" or other.state == state for other, state in needed)
 
     def changed_files(self, record: Record, *, verify: bool = False) -> list[str]:

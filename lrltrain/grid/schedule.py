@@ -52,7 +52,7 @@ class Schedule:
         """Find the done jobs; `verify` reads every file. A report counts only if all jobs it needs are done."""
         for job in self.jobs.values():
             is_current = job.kind != "report" or all(need in self.kept for need in job.needs)
-            record = self.records.done(job, verify=verify) if is_current else None
+            record = self.records.done(job, verify=verify, known=self.done) if is_current else None
             if record is not None:
                 self.done[job.id] = record
                 self.kept.add(job.id)
@@ -112,7 +112,7 @@ class Schedule:
     def _reopen_dependents(self, made: str) -> None:
         """Queue again the done jobs that used something else than what a job they need has made now."""
         for job in self.jobs.values():
-            if made in job.needs and job.id in self.done and not self.records.is_done(job):
+            if job.id in self.done and made in job.needs and not self.records.is_done(job):
                 del self.done[job.id]
                 self.kept.discard(job.id)
 
