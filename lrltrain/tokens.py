@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from jinja2 import TemplateError
+
 from lrldata.errors import ModelError
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
@@ -27,6 +29,7 @@ _PARTS = {"%Y": "2024", "%m": "07", "%d": "26", "%B": "July", "%b": "Jul", "%A":
 _CLOCK = {"%H": "12", "%I": "12", "%M": "00", "%S": "00", "%p": "PM", "%j": "208"}
 _REPLACEMENTS = "".join(f"|replace('{code}', '{value}')" for code, value in (_PARTS | _CLOCK).items())
 _FIXED_DATE_MACRO = f"{{%- macro strftime_now(format='%Y-%m-%d') -%}}{{{{ format{_REPLACEMENTS} }}}}{{%- endmacro -%}}"
+_ANSWER = "answer"  # any text that templates leave unchanged
 _PLACEHOLDER = re.compile(rf"{_PLACE}(\d+){_PLACE}")
 
 
@@ -109,8 +112,22 @@ def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     prompt = str(tokenizer.apply_chat_template(list(messages), **options))
     if messages[-1]["content"].strip() not in prompt:
         raise ModelError("the model's chat template omits the text of the message.", "Use --form completion.")
-    thought = _OPEN_THOUGHT.search(prompt)  # for a model that always thinks first
-    return f"{prompt.rstrip()}\n\n</{thought[1]}>\n\n" if thought else prompt
+    if thought := _OPEN_THOUGHT.search(prompt):  # for a model that always thinks first
+        return f"{prompt.rstrip()}\n\n</{thought[1]}>\n\n"
+    return prompt + _before_answer(tokenizer, messages, options, prompt)
+
+
+def _before_answer(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any], prompt: str
+) -> str:
+    """Return what the template writes between a prompt and an answer, such as the space of Llama 2; often nothing."""
+    conversation = [*messages, {"role": "assistant", "content": _ANSWER}]
+    try:
+        whole = str(tokenizer.apply_chat_template(conversation, **{**options, "add_generation_prompt": False}))
+    except (TemplateError, TypeError, ValueError, LookupError, AttributeError):  # the template is for other chats
+        return ""
+    between, found, _ = whole.removeprefix(prompt).partition(_ANSWER)
+    return between if found and whole.startswith(prompt) else ""
 
 
 def _special(tokenizer: Any) -> _Special:

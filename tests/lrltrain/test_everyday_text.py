@@ -193,6 +193,22 @@ def test_in_a_chat_only_the_special_tokens_of_the_template_are_special() -> None
         assert tokenizer.eos_token_id not in question.prompt
 
 
+def test_an_answer_in_a_chat_stands_where_the_template_puts_it() -> None:
+    tokenizer = byte_level()
+    user = "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}"
+    channel = "<|im_start|>final<|im_end|>"  # as gpt-oss names the channel of an answer
+    for between, template in (
+        (" ", f"{user} {{{{ m.content }}}}{{% endif %}}{{% endfor %}}"),  # as in Llama 2
+        (channel, f"{user}{channel}{{{{ m.content }}}}{{% endif %}}{{% endfor %}}"),
+        ("", f"{user}{{{{ raise_exception('only one turn') }}}}{{% endif %}}{{% endfor %}}"),
+    ):
+        tokenizer.chat_template = template
+        prompt, whole = encode_chat(tokenizer, [{"role": "user", "content": "Ce este?"}], ["sport"])
+        expected = f"[INST] Ce este? [/INST]{between}"
+        assert prompt == tokenizer(expected, add_special_tokens=False)["input_ids"]
+        assert whole == tokenizer(f"{expected}sport", add_special_tokens=False)["input_ids"]
+
+
 def test_a_chat_template_that_opens_reasoning_or_omits_the_text_is_noticed() -> None:
     tokenizer = byte_level()
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}\nanswer:<think>\n"
