@@ -71,6 +71,11 @@ def unit_of(manifest: Mapping[str, Any]) -> str:
     return "sentences" if manifest.get("settings", {}).get("unit") == "sentences" else "lines"
 
 
+def judged_unit_of(manifest: Mapping[str, Any]) -> str:
+    """Return the unit of a dataset that speakers judge: sentences or lines."""
+    return unit_of(manifest).replace("edges", "sentences")
+
+
 def reasons_of(source: str) -> Mapping[str, str]:
     """Return the reasons for dropping rows of a source, in order, with a description of each."""
     return EDGE_REASONS if source == "conceptnet" else WEB_REASONS

@@ -10,7 +10,7 @@ from hub_cards.cards.render import INPUTS_LISTED, sections
 from lrldata.card import configuration, size_category
 from lrldata.conceptnet.dump import OFFICIAL
 from lrldata.language import find_recorded
-from lrldata.ledger import reasons_of, unit_of
+from lrldata.ledger import judged_unit_of, reasons_of, unit_of
 from lrldata.review.wording import agreement, headline
 
 ORIGINS = {"conceptnet": "conceptnet5/conceptnet5", "glotcc": "cis-lmu/GlotCC-V1"}
@@ -119,4 +119,5 @@ def _findings(part: Mapping[str, Any], language: str) -> list[str]:
     speakers = part.get("speakers")
     if not speakers:
         return []
-    return [sentence for sentence in (headline(speakers, language), agreement(speakers)) if sentence]
+    unit = judged_unit_of(part["manifest"])
+    return [sentence for sentence in (headline(speakers, language, unit), agreement(speakers)) if sentence]

@@ -82,6 +82,8 @@ def _serve(dataset: Path, frame: "Frame", words: dict[str, object], port: int | 
 def _merge(dataset: Path, files: list[Path], *, as_json: bool) -> None:
     from lrldata.cli import tables
     from lrldata.language import language_name
+    from lrldata.ledger import judged_unit_of
+    from lrldata.manifest import DATASET, load_manifest
     from lrldata.review.frame import frame_of
     from lrldata.review.summary import summary_of
     from lrldata.review.verdicts import append, check_same, read_verdicts_at
@@ -107,7 +109,8 @@ def _merge(dataset: Path, files: list[Path], *, as_json: bool) -> None:
     for name, entry in counts.items():
         table.add_row(name, *(f"{value:,}" for value in entry.values()))
     summary = summary_of(dataset)
-    sentences = [headline(summary, language_name(frame.language)), agreement(summary)] if summary else []
+    unit = judged_unit_of(load_manifest(dataset, DATASET))
+    sentences = [headline(summary, language_name(frame.language), unit), agreement(summary)] if summary else []
     show_or_dump(as_json, {"files": counts, "speakers": summary}, table, *filter(None, sentences))
 
 

@@ -107,7 +107,7 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str])
         parts.append(relations)
     parts += _inputs(counted)
     if speakers := counted.get("speakers"):
-        parts.append(judged(speakers, counted["language"]))
+        parts.append(judged(speakers, counted["language"], counted["unit"].replace("edges", "sentences")))
     lengths = table("Characters per row", *counted["characters"], numbers=list(counted["characters"]))
     lengths.add_row(*(f"{value:,}" for value in counted["characters"].values()))
     examples = table("Samples", "sentence")
@@ -116,7 +116,7 @@ def dataset(counted: Mapping[str, Any], account: Ledger, samples: Sequence[str])
     return Group(*parts, lengths, examples)
 
 
-def judged(speakers: Mapping[str, Any], code: str) -> Group:
+def judged(speakers: Mapping[str, Any], code: str, unit: str) -> Group:
     """Show the verdicts of speakers on a dataset (review.summary.summarize)."""
     names = ("lines", "judged", "right", "share", "95 % interval")
     output = table(f"Speakers on version {speakers['version']}", *names, numbers=names[1:])
@@ -125,7 +125,7 @@ def judged(speakers: Mapping[str, Any], code: str) -> Group:
     for name, share in {**kept, **dropped}.items():
         interval = f"{share['low']:.1%} to {share['high']:.1%}"
         output.add_row(name, f"{share['judged']:,}", f"{share['right']:,}", f"{share['share']:.1%}", interval)
-    return Group(output, *filter(None, (headline(speakers, language_name(code)), agreement(speakers))))
+    return Group(output, *filter(None, (headline(speakers, language_name(code), unit), agreement(speakers))))
 
 
 def _inputs(counted: Mapping[str, Any]) -> list[RenderableType]:

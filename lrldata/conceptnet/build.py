@@ -31,7 +31,7 @@ from lrldata.language import COMPOSITE_SCRIPTS, Language, parse
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
-from lrldata.review.decisions import Decisions, copy_applied, read_decisions
+from lrldata.review.decisions import Decisions, read_decisions, record_judged
 from lrldata.review.verdicts import line_id
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
@@ -85,7 +85,7 @@ def build(config: BuildConfig, progress: Progress) -> list[Dataset]:
 
     built = [result for language in available if isinstance(result := results[language.code], Dataset)]
     for dataset in built:
-        copy_applied(config.verdicts, dataset.path, dataset.language.code, config.source)
+        record_judged(config.verdicts, dataset.path, dataset.language.code, config.source)
     missing = [f"{language.name} ({language.code})" for language in languages if language not in available]
     problems = [f"{index.source['name']} has no edges in {', '.join(missing)}."] if missing else []
     problems += [problem for problem in results.values() if isinstance(problem, str)]

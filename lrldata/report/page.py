@@ -10,7 +10,7 @@ import polars as pl
 
 from lrldata.dataset import SAMPLES, open_shards
 from lrldata.errors import UsageError
-from lrldata.ledger import Ledger, from_json, unit_of
+from lrldata.ledger import Ledger, from_json, judged_unit_of, unit_of
 from lrldata.manifest import write_text
 from lrldata.report.funnel import funnel, step_of, steps_of, words_of
 from lrldata.report.html import STYLE, asset, environment, policy
@@ -64,7 +64,7 @@ def render(manifest: Mapping[str, Any], samples: Samples, speakers: Mapping[str,
             steps=funnel(ledger, source),
             thresholds=samples.thresholds,
             speakers=speakers,
-            findings=[headline(speakers, manifest["language"]["name"]), agreement(speakers)] if speakers else [],
+            findings=_findings(speakers, manifest),
             groups=groups,
             by_step=[(step, list(members)) for step, members in groupby(groups, attrgetter("step"))],
             names={group.name for group in groups},
@@ -103,6 +103,12 @@ def _groups(samples: Samples, ledger: Ledger, source: str) -> Iterator[Group]:
         lines = for_display(samples.dropped[reason], reason)
         if lines:
             yield Group(reason, "dropped", words_of(reason, source), step_of(reason, source), total, lines)
+
+
+def _findings(speakers: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> list[str]:
+    if not speakers:
+        return []
+    return [headline(speakers, manifest["language"]["name"], judged_unit_of(manifest)), agreement(speakers)]
 
 
 def _near(samples: Samples) -> Iterator[Group]:

@@ -1,13 +1,21 @@
-"""The decisions of speakers on lines, for builds that apply them. IO: reads verdict files, and copies them."""
+"""The decisions of speakers on lines, for builds that apply them. IO: reads verdict files; records their outcome."""
 
+import errno
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lrldata.dataset import VERDICTS
 from lrldata.errors import UsageError
-from lrldata.manifest import fingerprint
-from lrldata.review.verdicts import Verdict, append, consensus, read_verdicts_at
+from lrldata.folder import prevent_exchange
+from lrldata.manifest import DamagedError, fingerprint, read_beside, sealed, write_json
+from lrldata.output import note
+from lrldata.paths import inside
+from lrldata.review.verdicts import Verdict, consensus, outcomes, read_verdicts_at
+
+JUDGED = f"{VERDICTS}/judged.json"
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,32 @@ def read_decisions(place: Path | None, language: str, source: str) -> Decisions 
     )
 
 
-def copy_applied(place: Path | None, folder: Path, language: str, source: str) -> None:
-    """Copy the verdicts that a build applied to the dataset's folder, if they come from elsewhere.
+def record_judged(place: Path | None, folder: Path, language: str, source: str) -> None:
+    """Record in a dataset's folder which lines were judged in the verdicts that a build applied, and how.
 
-    The next review must know them: a line that is there because it was judged right is no random sample.
+    The next review must know them: a line that is there because it was judged right is no random sample. Who judged
+    them is not recorded, because a remote workspace may be public.
     """
-    if place is not None:
-        append(folder, _verdicts_on(place, language, source))
+    if place is None:
+        return
+    judged = outcomes(_verdicts_on(place, language, source))
+    with suppress(DamagedError):
+        if judged_lines(folder) == judged:
+            return
+    try:
+        with prevent_exchange([folder]):
+            inside(folder, VERDICTS).mkdir(exist_ok=True)
+            write_json(inside(folder, JUDGED), sealed({"lines": judged}))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        note(f"note: {folder}: cannot be written, so a review may ask for lines that were judged before.")
+
+
+def judged_lines(folder: Path) -> dict[str, str]:
+    """Return how the lines of a dataset were judged in the verdicts that its build applied. Raises DamagedError."""
+    recorded = read_beside(folder, JUDGED) or {}
+    return dict(recorded.get("lines", {}))
 
 
 def _verdicts_on(place: Path, language: str, source: str) -> list[Verdict]:

@@ -27,12 +27,12 @@ from lrldata.manifest import DATASET, SEAL, DamagedError, fingerprint, load_mani
 from lrldata.paths import find as find_file
 from lrldata.paths import inside
 from lrldata.report.read import read_samples
-from lrldata.review.verdicts import Line, consensus, current_verdicts, line_id, read_all
+from lrldata.review.decisions import judged_lines
+from lrldata.review.verdicts import UNDECIDED, Line, line_id, outcomes, read_all
 from lrldata.web.clean import rules
 from lrldata.web.line_filters import judge
 
 KEPT = "kept"
-UNDECIDED = "undecided"  # as many reviewers call the line right as wrong
 POOL = 5_000  # kept lines, drawn at random, that are ranked by risk
 MOST = 400  # lines per stratum that can be asked about
 RISK = {"near": 0.15, "between": 0.4, "far": 1.0}  # strata by rank of risk, each up to this share of the lines
@@ -138,7 +138,7 @@ def read_frame(path: Path) -> Frame:
 def make_frame(opened: OpenDataset, folder: Path) -> Frame:
     """Draw the frame of an open dataset."""
     manifest = opened.manifest
-    judged = _outcomes(folder) if manifest.get("verdicts") else {}
+    judged = judged_lines(folder) | outcomes(read_all(folder / VERDICTS)) if manifest.get("verdicts") else {}
     strata = [*_kept(opened, judged), *_dropped(opened, folder, judged)]
     lines: dict[str, CandidateLine] = {}
     for number, stratum in enumerate(strata):
@@ -154,12 +154,6 @@ def make_frame(opened: OpenDataset, folder: Path) -> Frame:
         strata=[stratum.about for stratum in strata],
         lines=sorted(lines.values(), key=lambda offered: (offered.stratum, offered.line)),
     )
-
-
-def _outcomes(folder: Path) -> dict[str, str]:
-    """Return `right`, `wrong` or UNDECIDED for each line with verdicts."""
-    verdicts = read_all(folder / VERDICTS)
-    return dict.fromkeys(current_verdicts(verdicts), UNDECIDED) | consensus(verdicts)
 
 
 def _kept(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:

@@ -37,10 +37,13 @@
     const tables = new Map([["relations", []]]);
     const reviewed = [];
     let whole = true;
+    let completed = false; // a relation, in this review
     for (const fieldset of fieldsets) {
       const { relation } = fieldset.dataset;
       const ones = [...fieldset.querySelectorAll(".one")].map(parts);
-      const checked = ones.length > 0 && (earlier.relations.includes(relation) || ones.every(({ choice }) => choice));
+      const checkedNow = ones.length > 0 && ones.every(({ choice }) => choice);
+      const checked = checkedNow || (ones.length > 0 && earlier.relations.includes(relation));
+      completed ||= checkedNow;
       const left = ones.filter(({ choice }) => choice !== "reject");
       whole &&= checked || ones.length === 0;
       if (!left.some(({ table }) => table === "relations")) continue;
@@ -51,7 +54,7 @@
       }
     }
     const name = form.querySelector("#name").value.trim();
-    const reviewers = [...new Set([...earlier.by, ...(name && reviewed.length ? [name] : [])])];
+    const reviewers = [...new Set([...earlier.by, ...(name && completed ? [name] : [])])];
     const values = { ...header, reviewed: whole, reviewed_by: reviewers, reviewed_relations: whole ? [] : reviewed };
     const top = Object.entries(values).map(([field, value]) => `${field} = ${Array.isArray(value) ? list(value) : JSON.stringify(value)}`);
     const sections = [...tables].map(([table, lines]) => `\n[${table}]\n${lines.join("\n")}`);

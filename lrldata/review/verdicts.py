@@ -28,6 +28,7 @@ from lrldata.paths import inside, walk
 
 LONGEST_NOTE, LONGEST_ALIAS = 2_000, 60  # characters
 LONGEST_LINE, LARGEST = 20_000, 64_000_000  # bytes
+UNDECIDED = "undecided"  # as many reviewers call the line right as wrong
 Decision = Literal["right", "wrong", "unsure", "none"]
 Line = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -207,6 +208,12 @@ def current_verdicts(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Verdict
 def consensus(verdicts: Iterable[Verdict]) -> dict[str, str]:
     """Return `right` or `wrong` for the lines on which more reviewers say one than the other. Pure."""
     return dict(_consensus(current_verdicts(verdicts)))
+
+
+def outcomes(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    """Return `right`, `wrong` or UNDECIDED for each line that has verdicts. Pure."""
+    by_line = current_verdicts(verdicts)
+    return dict.fromkeys(by_line, UNDECIDED) | dict(_consensus(by_line))
 
 
 def _consensus(by_line: Mapping[str, Mapping[str, Verdict]]) -> Iterator[tuple[str, str]]:

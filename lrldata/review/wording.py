@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def headline(summary: Mapping[str, Any], language: str) -> str:
-    """Return a sentence about how many of the kept lines are good, or an empty text if none was judged."""
-    kept, kind = summary["kept"], summary.get("kind", "lines")
+def headline(summary: Mapping[str, Any], language: str, unit: str) -> str:
+    """Return a sentence about how many of the kept lines are good, or an empty text if none was judged.
+
+    `unit` is what they are called: lines or sentences.
+    """
+    kept, kind = summary["kept"], summary.get("kind")  # earlier versions did not record the kind
     if not kept:
         return ""
-    unit = "lines" if kind == "lines" else "sentences"
     quality = f"understandable, with correct words in {language}" if kind == "facts" else f"good {language}"
     counted = f"{kept['right']:,} of {kept['judged']:,} sampled kept {unit} are {quality}"
     interval = f"95 % interval {per_cent(kept['low'])} to {per_cent(kept['high'])}"

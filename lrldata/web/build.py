@@ -22,7 +22,7 @@ from lrldata.ledger import Ledger, Tally, from_json, reasons_of
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
-from lrldata.review.decisions import copy_applied, read_decisions
+from lrldata.review.decisions import read_decisions, record_judged
 from lrldata.split import SPLITS
 from lrldata.web import pii, samples, spoken, stages
 from lrldata.web.bundles import make_bundles
@@ -78,7 +78,7 @@ def build_web(config: WebConfig, progress: Progress) -> list[Dataset]:
             outcome = error.message
             errors.append(error)
         else:
-            copy_applied(config.verdicts, dataset.path, language.code, config.source)
+            record_judged(config.verdicts, dataset.path, language.code, config.source)
             outcome = f"{dataset.status}, {sum(dataset.rows.values()):,} rows"
             built.append(dataset)
         if len(requested) > 1:

@@ -159,7 +159,7 @@ def test_speakers_are_asked_about_the_words_if_the_sentences_are_in_another_lang
         asked.append(review_page(frame_of(folder), words(), "Romanian"))
         summary = summary_of(folder)
         assert summary is not None
-        said.append(headline(summary, "Romanian"))
+        said.append(headline(summary, "Romanian", "sentences"))
     assert "Are the Romanian words right, and can the sentence be understood?" in asked[0]
     assert "Is this sentence right in Romanian?" in asked[1]
     assert said[0].startswith("5 of 5 sampled kept sentences are understandable, with correct words in Romanian;")
@@ -206,6 +206,18 @@ def test_earlier_verdicts_are_no_sample_of_the_new_version(tmp_path: Path) -> No
     assert summary is not None
     assert (summary["lines"], summary["verdicts"], summary["reviewers"]) == (30, 30, 1)
     assert build_glotcc(tmp_path / "new", verdicts=elsewhere).status == "unchanged"
+    written = "".join(path.read_text("utf-8") for path in (built.path / VERDICTS).glob("judged.json"))
+    assert ties[0].line in written
+    assert "Ben" not in written, "a remote workspace may be public"
+
+
+def test_a_build_with_verdicts_writes_nothing_into_an_unchanged_dataset(tmp_path: Path) -> None:
+    first = build_glotcc(tmp_path)
+    append(first.path, verdicts_on(first.path, "kept", "wrong", 3))
+    built = build_glotcc(tmp_path, verdicts=first.path / VERDICTS)
+    before = {path: path.stat().st_mtime_ns for path in (built.path / VERDICTS).rglob("*")}
+    assert build_glotcc(tmp_path, verdicts=first.path / VERDICTS).status == "unchanged"
+    assert {path: path.stat().st_mtime_ns for path in (built.path / VERDICTS).rglob("*")} == before
 
 
 def test_verdicts_on_another_dataset_or_for_documents_are_refused(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_languages_are_accepted_as_codes_or_objects(tmp_path: Path) -> None:
         "ro",
         "mt",
     ]
+    assert [dataset.status for dataset in lrldata.build((code for code in ["ro"]), **common)] == ["unchanged"]
     assert lrldata.find_language(language) is language
     assert lrldata.explain("Citește mai mult", language)
     for wrong in (None, 3, [None]):

@@ -447,7 +447,7 @@ def test_the_headline_says_what_speakers_found(folder: Path) -> None:
     run(judge, folder)
     summary = summary_of(folder)
     assert summary
-    sentence = headline(summary, "Romanian")
+    sentence = headline(summary, "Romanian", "lines")
     judged = summary["kept"]["judged"]
     assert sentence.startswith(f"{judged} of {judged} sampled kept lines are good Romanian")
     assert sentence.endswith("by 1 speaker (Ana).")
@@ -463,7 +463,7 @@ def test_the_report_says_what_speakers_found(folder: Path, tmp_path: Path) -> No
     text = html.unescape(page.read_text("utf-8"))
     summary = summary_of(folder)
     assert summary
-    assert headline(summary, "Romanian") in text
+    assert headline(summary, "Romanian", "lines") in text
     assert "dropped: " in text or not summary["dropped"]
 
 

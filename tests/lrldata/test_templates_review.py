@@ -211,6 +211,7 @@ def test_an_earlier_review_is_kept_and_forms_by_part_of_speech_are_reviewed(tmp_
     assert after.reviewed_by == ("Ana", "Ben")
     assert sorted(after.reviewed_relations) == ["HasA", "IsA", "PartOf"]
     assert after.end_is == forms
+    assert saved_set(tmp_path, (earlier, CHOOSE + SAVE % "Cora")).reviewed_by == ("Ana",), "she checked nothing"
     after = saved_set(tmp_path, (earlier, CHOOSE + 'choose("UsedFor", "reject");' + SAVE % ""))
     assert "UsedFor" not in after.relations
     assert after.end_is == {"verb": {"IsA": forms["verb"]["IsA"]}}
