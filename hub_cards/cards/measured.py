@@ -160,14 +160,25 @@ def _row(name: str, data: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def entries(results: Iterable[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
     """Return the task scores for `model-index`, where F1 is between 0 and 1; `language` is the adapter's."""
-    return [_entry(result, data, difference) for _, data, difference, result in _labelled(results, language)]
+    return [
+        _entry(result, data, [*_about_data(result, data, language), *([difference] if difference else [])])
+        for _, data, difference, result in _labelled(results, language)
+    ]
 
 
-def _entry(result: Mapping[str, Any], data: str, difference: str) -> dict[str, Any]:
+def _about_data(result: Mapping[str, Any], data: str, language: str) -> Iterator[str]:
+    """Yield what distinguishes a score from others on data sets of the same name."""
+    if result["language"] != language:
+        yield language_name(result["language"])
+    if data != result["of"]["name"]:
+        yield data
+
+
+def _entry(result: Mapping[str, Any], data: str, details: Sequence[str]) -> dict[str, Any]:
     """Return an entry. The metric's name distinguishes the score, because clients group the entries of a data set."""
     seeds = f"mean of {result['seeds']} seeds" if result["seeds"] > 1 else "1 seed"
     metric = f"{METRICS.get(result['metric'], result['metric'])}, {seeds}{_learned(result)}"
-    metric += f", {difference}" if difference else ""
+    metric = ", ".join([metric, *details])
     return {
         "task": dict(TYPES[result["task"]]),
         "dataset": {"name": data, **_dataset(result)},

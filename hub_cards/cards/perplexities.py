@@ -48,6 +48,7 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
         dataset |= {"name": "FLORES-200", "type": FLORES} | ({"config": code} if (code := _flores(tested)) else {})
     elif kind == "hub":
         dataset |= {"type": about_text["id"]}
+        details += [] if tested == language else [language_name(tested)]
     elif kind == "dataset" and text.version and about_text.get("manifest_sha256", "") in {"", *trained_on}:
         dataset |= {"type": text.repository, "config": name, "revision": f"v{text.version}"}
     elif tested != language:

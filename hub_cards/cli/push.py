@@ -103,6 +103,6 @@ def push_command(
         say("Unchanged: everything is already on the Hub, so nothing was written.")
     if pushed.failures:
         raise PublishError(
-            f"{len(pushed.failures)} collections are not up to date.",
+            f"{len(pushed.failures)} of {len(pushed.prepared.collections)} collections could not be updated.",
             "Repeat the command, or use --no-collection.",
         )

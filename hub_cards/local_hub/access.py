@@ -15,7 +15,7 @@ stored anywhere else.
     token = "..."                          # or sha256 = "..."
     user = "tester"
     role = "fineGrained"                   # read, write, fineGrained
-    # of a fine-grained token: rights by namespace
+    # of a fine-grained token: rights by namespace; one for a single repository can change nothing here
     scopes = { my-org = ["repo.write", "collection.write"] }
 """
 

@@ -45,13 +45,13 @@ class UpdatedCollection:
 class Prepared:
     """The plans for the repositories of each language, in the order of publication, and the languages' collections.
 
-    `plan_again` returns the current plans of a language.
+    `plan_again` returns the current plans of a language, given its code and the `patience` with the Hub.
     """
 
     namespace: str
     plans_by_language: Mapping[str, tuple[Plan, ...]]
     collections: tuple[Collection, ...]
-    plan_again: Callable[[str], Iterable[Plan]]
+    plan_again: Callable[..., Iterable[Plan]]
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -72,16 +72,14 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
     codes = languages_of(config, workspace)
     for folder in workspace.unfinished:
         note(f"note: {folder} is not finished, so it is not published.")
-    plan_language = partial(
-        plans_of, workspace=workspace, config=config, namespace=namespace, hub=hub, patience=patience
-    )
+    plan_language = partial(plans_of, workspace=workspace, config=config, namespace=namespace, hub=hub)
     plans: dict[str, Plan] = {}
     plans_by_language: dict[str, tuple[Plan, ...]] = {}
     collections: list[Collection] = []
     with progress.items("Planning", len(codes)) as begin:
         for code in codes:
             begin(code)
-            language_plans = list(plan_language(code))
+            language_plans = list(plan_language(code, patience=patience))
             for plan in language_plans:
                 _check_duplicates(plan, plans.get(plan.repository.id))
             plans_by_language[code] = tuple(plan for plan in language_plans if plan.repository.id not in plans)
@@ -113,7 +111,8 @@ def publish(prepared: Prepared, config: PushConfig, hub: Hub, progress: Progress
                 if plan.repository.kind == "dataset" and not _is_as_planned(result, plan, config):
                     # The cards of the adapters name its version, and show a line of it if it is public.
                     names = {other.repository.id for other in pending}
-                    pending = deque(again for again in prepared.plan_again(code) if again.repository.id in names)
+                    current = prepared.plan_again(code, patience=patience)
+                    pending = deque(again for again in current if again.repository.id in names)
                     refuse_conflicts(list(pending))
     return published
 

@@ -73,13 +73,15 @@ def plans_of(
     name = f"{namespace}/lrl-{code}"
     remote = read(name, "dataset")
     record, public = remote.record, not (remote.private if remote.tip else config.private)
+    versions = {tag.removeprefix("v") for tag in remote.tags}
     if datasets and "dataset" in (config.kind or ["dataset"]):
         with reporting_invalid_content(datasets[0].folder.parent):
             licences = {dataset.source: _licence_of_dataset(config, dataset, name, record) for dataset in datasets}
             plan = planned(dataset_repository(datasets, licences, namespace, code), remote)
         record = plan.record
+        versions |= {plan.missing_tag} if plan.missing_tag else set()  # which this publication adds
         yield plan
-    versions = {tag.removeprefix("v") for tag in remote.tags} | ({str(record["version"])} if record else set())
+    versions |= {str(record["version"])} if record else set()
     chosen = [adapter for adapter in workspace.adapters.get(code, ()) if _is_chosen(adapter, config)]
     if not chosen:
         return

@@ -63,6 +63,7 @@ def test_an_entry_names_the_data_that_was_read(result: dict[str, Any], expected:
 def test_the_hub_s_client_keeps_entries_of_the_same_data_apart() -> None:
     tested = [{"kind": "flores"}, {"kind": "flores", "limit": 40}]
     results = [measured("flores", **text) for text in tested] + [measured("a", kind="file"), measured("a", "ro")]
+    results += [measured("news", code, kind="hub", id="org/news") for code in ("ug", "ro")]
     entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
     _, read = model_index_to_eval_results([{"name": "x", "results": entries}])
     assert len({(result.unique_identifier, result.metric_name) for result in read}) == len(results)
@@ -72,6 +73,17 @@ def test_the_hub_s_client_keeps_entries_of_the_same_data_apart() -> None:
         task | {"settings": {"learning_rate": rate}, "transfer": transfer}
         for rate, transfer in ((1e-4, None), (1e-3, None), (1e-4, {"language": "en"}))
     ]
+    others = [
+        task | {"settings": {}, "transfer": None} | changes
+        for changes in (
+            {"of": task["of"] | {"limit": 100, "sampled": 100}},
+            {"of": task["of"] | {"name": "news", "sha256": "a" * 64}},
+            {"of": task["of"] | {"name": "news", "sha256": "b" * 64}},
+            {"of": task["of"] | {"name": "news", "sha256": "b" * 64}, "language": "ro"},
+        )
+    ]
+    _, read = model_index_to_eval_results([{"name": "x", "results": task_entries(scores + others, "ug")}])
+    assert len({(result.unique_identifier, result.metric_name) for result in read}) == len(scores + others)
     names = [entry["metrics"][0]["name"] for entry in task_entries(scores, "ug")]
     assert names == [
         "macro-F1, mean of 3 seeds, learning rate 0.0001",
