@@ -94,9 +94,9 @@ def build(lang: str | Language | Several, **options: Any) -> Dataset | list[Data
 
     """
     refuse_forked()
-    if not as_typed(lang):
+    if not (typed := as_typed(lang)):
         raise UsageError("lang: no language given.", 'Give the code of a language, as in lang="ug".')
-    call = call_of(BuildOptions, options, lang=as_typed(lang))
+    call = call_of(BuildOptions, options, lang=typed)
     with naming_arguments(BuildOptions.__annotations__.keys() | {"lang"}):
         if isinstance(lang, str) and len(parse(lang)) > 1:
             raise UsageError(f"lang: {lang!r} names several languages.", "Give a list to get a list of datasets.")

@@ -97,7 +97,7 @@ def _user_table_state() -> tuple[object, ...]:
 
 def is_added(language: Language) -> bool:
     """Return whether a language is one of the user's own."""
-    return language not in _built_in()
+    return language.code not in _built_in()
 
 
 def _user_file() -> Path:
@@ -105,14 +105,15 @@ def _user_file() -> Path:
 
 
 @cache
-def _built_in() -> tuple[Language, ...]:
+def _built_in() -> dict[str, Language]:
     table: dict[str, dict[str, Any]] = tomllib.loads(files("lrldata").joinpath("languages.toml").read_text("utf-8"))
-    return tuple(Language(code=code, **row) for code, row in table.items())
+    return {code: Language(code=code, **row) for code, row in table.items()}
 
 
 @cache
 def _languages(*_state: object) -> tuple[Language, ...]:
-    return (*_built_in(), *(_read_user_file(_user_file(), _built_in()) if os.environ.get(ADDED) else ()))
+    built_in = list(_built_in().values())
+    return (*built_in, *(_read_user_file(_user_file(), built_in) if os.environ.get(ADDED) else ()))
 
 
 def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:

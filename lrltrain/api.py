@@ -177,24 +177,26 @@ def evaluate(
     fitted = [item for item in several if not isinstance(item, str | Path)]
     explicit = _set_options(call_options)
     if not fitted or len(fitted) < len(several):
-        workspaces = {_workspace_of(as_path(item, "adapter"), ADAPTERS, 4) for item in several}
+        found = (_workspace_of(as_path(item, "adapter"), ADAPTERS, 4) for item in several)
+        workspaces = {workspace.resolve(): workspace for workspace in found if workspace is not None}
         if len(workspaces) > 1 and "out" not in explicit:
             raise UsageError("out: the adapters are in several workspaces.", "Say in which one to store the scores.")
-        first = next(iter(workspaces), None)
+        first = next(iter(workspaces.values()), None)
         return _measured(several, call_options | ({} if "out" in explicit or first is None else {"out": first}))
     on_training_data = (
         explicit.get("task", "pppl") == "pppl" and "data" not in explicit and all(item.dataset for item in fitted)
     )
-    groups: dict[tuple[Path, Path | None, Path | None], list[int]] = {}
+    groups: dict[tuple[Path | None, Path | None, Path | None], list[int]] = {}
     for number, fitted_adapter in enumerate(fitted):
         base = None if "base" in explicit else fitted_adapter.base_folder
         data = fitted_adapter.dataset if on_training_data else None
-        groups.setdefault((fitted_adapter.workspace, data, base), []).append(number)
+        workspace = None if "out" in explicit else fitted_adapter.workspace.absolute()
+        groups.setdefault((workspace, data, base), []).append(number)
     texts: dict[int, Score] = {}
     tasks: list[TaskScore] = []
-    for (workspace, data, base), numbers in groups.items():
+    for (_, data, base), numbers in groups.items():
         group = [fitted[number] for number in numbers]
-        inferred = {"out": workspace, "data": data, "base": base}
+        inferred = {"out": group[0].workspace, "data": data, "base": base}
         measured = _measured(
             group, call_options | {key: value for key, value in inferred.items() if key not in explicit}
         )

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import load_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
@@ -112,12 +114,12 @@ def save_model(model: Any, folder: Path) -> None:
 def _make_generation_consistent(model: Any) -> None:
     """Enable sampling if a setting of it is given, as in Vicuna: transformers 4 refuses to save such a model."""
     generation: Any = getattr(model, "generation_config", None)
-    if generation is None:
+    if generation is None or transformers.__version__ >= "5":
         return
-    try:
+    with suppress(ValueError):
         generation.validate(strict=True)
-    except ValueError:
-        generation.do_sample = True
+        return
+    generation.do_sample = True
 
 
 @torch.no_grad()

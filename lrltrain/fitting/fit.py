@@ -62,12 +62,14 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
         plans.append(prepare(config, plans[0] if plans else None))
     _check_duplicates(plans)
     adapters: dict[Path, Adapter] = {}
-    with ExitStack() as locks:
+    with joined((), configs[0].out) as process_group, ExitStack() as locks:
         remaining = []
-        for plan in sorted(plans, key=lambda plan: str(plan.folder)):
+        ordered = sorted(plans, key=lambda plan: str(plan.folder))
+        for plan in ordered if first_process() else ():
+            locks.enter_context(lock(plan.folder.resolve(), to_read=True))
+        process_group.wait()  # then all find the same adapters made, even if another run has just finished
+        for plan in ordered:
             home = plan.folder.resolve()
-            if first_process():
-                locks.enter_context(lock(home, to_read=True))
             if is_made(plan) and not plan.config.overwrite:
                 remove_tree(run_folder(home))  # left by a run that was killed after it had written the adapter
                 manifest = open_adapter(home)

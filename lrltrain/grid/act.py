@@ -55,10 +55,10 @@ def run_job(described: Mapping[str, Any], workspace: str, cache: str, spent: flo
 
 
 def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
-    """Train jobs as a group, without those that are recorded as done or that another process is running.
+    """Train jobs as a group, without those that another process is running or that are done.
 
-    A job recorded as done has damaged files, which `run_job` removes first. No error is raised: each job is then tried
-    by itself and reports what is wrong.
+    If files of a job recorded as done are damaged, `run_job` removes them first. No error is raised: each job is then
+    tried by itself and reports what is wrong.
     """
     guard()
     with suppress(LrlError, OSError), ExitStack() as locks:
@@ -67,8 +67,12 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
         for job in jobs:
             records.fetch([records.name(job.id)])
             previous = records.read(job.id)
-            was_done = previous is not None and previous.status == "done"
-            if not was_done and (lock := records.hold(job.id)) is not None:
+            is_left_out = (
+                previous is not None
+                and previous.status == "done"
+                and (records.is_done(job) or bool(records.changed_files(previous)))
+            )
+            if not is_left_out and (lock := records.hold(job.id)) is not None:
                 locks.callback(lock.release)
                 pending.append(job)
                 records.fetch(read_by(job))
@@ -85,7 +89,7 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
 
 
 def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
-    records.fetch([records.name(name) for name in (job.id, *(job.needs if job.kind == "report" else ()))])
+    records.fetch(["grid/jobs"] if job.kind == "report" else [records.name(job.id)])
     previous = records.read(job.id)
     if previous is not None and records.is_done(job, verify=True):
         return previous
@@ -121,6 +125,8 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
                 used = records.used_by(job)
                 files = _files(job, records, cache)
                 _check_needs(job, records)  # another study may have replaced an adapter while it was being measured
+                _check_used(job, records, used)
+                state = records.state_of(files)
                 records.send(folders_of(files))
             except BaseException as error:
                 say_traceback(error)
@@ -129,7 +135,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
         if not isinstance(error, Exception | SystemExit) and not is_panic(error):
             raise
         return _failed(job, error, time.perf_counter() - began)
-    return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, used=used)
+    return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, state=state, used=used)
 
 
 def _check_needs(job: Job, records: Records) -> None:
@@ -146,6 +152,12 @@ def _check_needs(job: Job, records: Records) -> None:
                 f"{needed.name}: {changed[0]} is missing, or has changed since it was made.",
                 "Run the same command to make it again. Give each study of the same adapter its own `out`.",
             )
+
+
+def _check_used(job: Job, records: Records, used: Mapping[str, str]) -> None:
+    """Raise StorageError if a job that this one needs has made something new in the meantime."""
+    if records.mirror is None and records.used_by(job) != used:
+        raise StorageError(f"{job.name}: its input was made again meanwhile.", "Run the same command again.")
 
 
 def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int, str]]:

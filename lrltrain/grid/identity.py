@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from lrldata.dataset import VERDICTS
 from lrldata.language import find, is_added
 from lrldata.manifest import fingerprint
 from lrltrain.grid import places
@@ -27,12 +28,18 @@ def identity(job: Job) -> str:
         for path in places.listed(settings[key])
         if not (key in places.INPUT_SETTINGS and places.is_made(path))
     ]
-    files = sorted(_stat(path) for path in map(local, inputs) if path is not None and path.exists())
+    paths = (_read_from(path) for path in map(local, inputs) if path is not None)
+    files = sorted(_stat(path) for path in paths if path.exists())
     described: list[Any] = [job.kind, dict(job.labels), settings, files, sorted(job.needs)]
     described += [dict(job.given)] if job.given else []
     if (code := job.labels.get("lang")) and is_added(language := find(code)):
         described.append(language.model_dump(mode="json"))
     return fingerprint(described)[:16]
+
+
+def _read_from(path: Path) -> Path:
+    """Return the folder of verdicts in a dataset's folder: a job that builds the dataset itself changes the others."""
+    return path / VERDICTS if (path / VERDICTS).is_dir() else path
 
 
 def _stat(path: Path) -> list[Any]:

@@ -1,10 +1,12 @@
 """Jobs in processes on this machine. Each slot is a process of its own, so a crash ends only the jobs of one slot."""
 
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Self
@@ -19,6 +21,7 @@ from lrltrain.grid.machine import MAX_JOBS_PER_GPU, Gpu, share_of
 from lrltrain.grid.records import Record
 from lrltrain.grid.together import group_of
 
+GRACE = 5.0  # seconds
 _ROUNDING = 1e-6  # three thirds must add up to one
 TOKENIZING = "RAYON_NUM_THREADS"
 THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", TOKENIZING, "MKL_NUM_THREADS")
@@ -58,8 +61,7 @@ class LocalEngine:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:  # the study is stopped: its jobs can be killed at any time, and resume
-            for slot, _jobs, _began in self._busy.values():
-                _kill(slot)
+            _end([slot for slot, _jobs, _began in self._busy.values()])
         for slot in self._free:
             if slot.pool is not None:  # wait: a process that exits may close files that its threads still write to
                 slot.pool.shutdown(wait=True, cancel_futures=True)
@@ -134,10 +136,15 @@ def _lost(jobs: Sequence[Job], began: float, error: str) -> list[Record]:
     return [Record(job.id, job.name, "lost", time.perf_counter() - began, error=error) for job in jobs]
 
 
-def _kill(slot: Slot) -> None:
-    """End the process of a slot at once."""
-    processes = getattr(slot.pool, "_processes", None) or {}
-    for process in list(processes.values()):
+def _end(slots: Iterable[Slot]) -> None:
+    """End the processes of slots: they get some seconds to release leases and to end processes of their own."""
+    processes = [process for slot in slots for process in (getattr(slot.pool, "_processes", None) or {}).values()]
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGINT)
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
         process.kill()
 
 

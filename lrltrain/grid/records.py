@@ -8,6 +8,7 @@ WORKSPACE/grid/locks/ID.lock      held while a job runs
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +26,9 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from lrldata.errors import StorageError
+from lrldata.errors import LrlError, StorageError
 from lrldata.locks import SHARED, Lock
-from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, sha256_of, write_json
+from lrldata.manifest import MANIFEST, DamagedError, fingerprint, identity, read_beside, sealed, sha256_of, write_json
 from lrldata.manifest_schema import Sha256
 from lrldata.output import note
 from lrldata.paths import PathError, find, inside, safe_name, walk
@@ -43,7 +44,8 @@ Status = Literal["done", "failed", "lost", "elsewhere"]
 class Record:
     """How a job ended. `files` are the files that it wrote, each with its size, mtime in ns and SHA-256.
 
-    `used` has the state of the output of each job that it needed (`Record.state`), by id.
+    `state` is a hash of what it made that is the same for the same result, and `used` has those of the jobs it needed,
+    by id. Earlier versions recorded neither.
     """
 
     id: str
@@ -57,13 +59,8 @@ class Record:
     files: dict[Annotated[str, AfterValidator(safe_name)], tuple[NonNegativeInt, int, Sha256]] = field(
         default_factory=dict
     )
+    state: str = ""
     used: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def state(self) -> str:
-        """Return a hash of what the job made: of its manifests, which do not contain times, if it has any."""
-        manifests = {name: entry[2] for name, entry in self.files.items() if Path(name).name == MANIFEST}
-        return fingerprint(manifests or {name: entry[2] for name, entry in self.files.items()})[:16]
 
 
 class PlannedJob(BaseModel):
@@ -151,6 +148,18 @@ class Records:
         write_json(path, sealed(asdict(record)))
         self.send([f"grid/logs/{record.id}.log", self.name(record.id)])
 
+    def write_lost(self, record: Record) -> None:
+        """Write the record of a job whose process could not do so itself, unless another process runs the job."""
+        with suppress(LrlError, OSError):  # it is for `lrltrain status`, and no reason to stop the study
+            lock = self.hold(record.id)
+            if lock is None:
+                return
+            with lock:
+                path = inside(self.workspace, self.name(record.id))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(path, sealed(asdict(record)))
+                self.send([self.name(record.id)])
+
     @staticmethod
     def name(job: str) -> str:
         """Return the path of a job's record, relative to the workspace."""
@@ -184,9 +193,15 @@ class Records:
         return None if self.changed_files(record, verify=verify) else record
 
     def used_by(self, job: Job) -> dict[str, str]:
-        """Return the state of the output of each job that a job needs."""
+        """Return the state of what each job that a job needs has made, if it is recorded."""
         needed = {need: self.read(need) for need in job.needs} if job.kind != "report" else {}
-        return {need: record.state for need, record in needed.items() if record is not None and record.status == "done"}
+        return {need: record.state for need, record in needed.items() if record is not None and record.state}
+
+    def state_of(self, files: Iterable[str]) -> str:
+        """Return a hash of the artifacts that files belong to, without what differs from run to run; "" for others."""
+        folders = sorted(self.workspace / Path(name).parent for name in files if Path(name).name == MANIFEST)
+        identities = [identity(folder, read_beside(folder, MANIFEST) or {}) for folder in folders]
+        return fingerprint(identities)[:16] if identities else ""
 
     def _is_current(self, job: Job, record: Record, known: Mapping[str, Record] | None) -> bool:
         """Return whether the jobs that this one needs have made nothing new since; a report covers those that failed.
@@ -195,10 +210,11 @@ class Records:
         """
         read = self.read if known is None else known.get
         if job.kind == "report":
-            return all(other is None or other.ended <= record.ended for other in map(read, job.needs))
+            began = record.ended - record.seconds
+            return all(other is None or other.ended <= began for other in map(read, job.needs))
         used = record.used if self.mirror is None else {}
         needed = [(read(need), state) for need, state in used.items()]
-        return all(other is None or other.status != "done" or other.state == state for other, state in needed)
+        return all(other is None or other.status != "done" or other.state in ("", state) for other, state in needed)
 
     def changed_files(self, record: Record, *, verify: bool = False) -> list[str]:
         """Return the files of a record that are missing or changed. To verify remote files, they are fetched first."""

@@ -86,6 +86,8 @@ class Schedule:
     def end(self, record: Record) -> None:
         """Record how a job ended."""
         self.running.discard(record.id)
+        if record.status == "lost":  # the process may have died after the job was done, or while another grid ran it
+            record = self.records.done(self.jobs[record.id]) or record
         if record.status == "elsewhere":
             self._later[record.id] = time.monotonic() + POLL
         elif record.status == "done":
@@ -95,9 +97,9 @@ class Schedule:
             self._requeue_damaged(self.jobs[record.id])
             self._tries[record.id] = tries = self._tries.get(record.id, 0) + 1
             if record.final or tries > self.retries:
-                if record.status == "lost":  # the process of the job could not write its record itself
+                if record.status == "lost":
                     record = replace(record, attempts=tries, ended=round(time.time(), 3))
-                    self.records.write(record)
+                    self.records.write_lost(record)
                 self.failed[record.id] = record
                 self._block()
 

@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lrldata.errors import StorageError
+from lrldata.manifest import sealed, write_json
 from lrltrain.grid import act
 from lrltrain.grid.act import run_job
 from lrltrain.grid.identity import identity
@@ -26,6 +28,10 @@ def jobs_of_study() -> list[Job]:
     fit = Job("fit", labels, {"base": "lrl-mini"}, (), "f" * 16)
     scores = [Job("eval", labels | {"task": task}, {}, (fit.id,), task[0] * 16) for task in ("add", "bed")]
     return [fit, *scores, Job("report", {}, {}, tuple(job.id for job in scores), "c" * 16)]
+
+
+def content_of(folder: Path) -> Any:
+    return json.loads(folder.joinpath("manifest.json").read_text())["made"]
 
 
 class InThisProcess:
@@ -64,8 +70,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
 
     def write(job: Job, folder: Path, content: Any) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.joinpath("manifest.json").write_text(json.dumps(content))
-        folder.joinpath("run.json").write_text(str(len(ran)))  # such as the seconds it took
+        write_json(folder / "manifest.json", sealed({"made": content, "run": len(ran)}))  # the run is not in its hash
         ran.append(job.name)
         return [folder]
 
@@ -75,7 +80,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
     def evaluate(job: Job, records: Records, _: Path) -> list[Path]:
         if tmp_path.joinpath(job.labels["task"]).exists():
             raise StorageError("a file is in the way")
-        adapter = json.loads((records.workspace / HOME / "manifest.json").read_text())
+        adapter = content_of(records.workspace / HOME)
         return write(job, records.workspace / "scores/mt/lrl-mini" / job.labels["task"], adapter)
 
     def report(job: Job, records: Records, _: Path) -> list[Path]:
@@ -97,16 +102,16 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
 def test_the_report_covers_a_score_that_failed_before(study: Callable[[], list[str]], tmp_path: Path) -> None:
     tmp_path.joinpath("bed").touch()
     assert study() == ["lora", "add", "report"]
-    assert json.loads((tmp_path / "report/manifest.json").read_text()) == ["add"]
+    assert content_of(tmp_path / "report") == ["add"]
     tmp_path.joinpath("bed").unlink()
     assert study() == ["bed", "report"]
-    assert json.loads((tmp_path / "report/manifest.json").read_text()) == ["add", "bed"]
+    assert content_of(tmp_path / "report") == ["add", "bed"]
     assert study() == []
     _, score, _, report = jobs_of_study()
     records = Records(tmp_path)
     old = records.read(report.id)
     assert old is not None
-    records.write(Record(**{**vars(old), "ended": records.read(score.id).ended - 1}))  # type: ignore[union-attr]
+    records.write(replace(old, ended=records.read(score.id).ended - 1))  # type: ignore[union-attr]
     assert study() == ["report"], "of an earlier version, which did not make it again"
 
 
@@ -119,7 +124,7 @@ def test_scores_of_an_adapter_that_came_out_different_are_measured_again(
     tmp_path.joinpath("seed").write_text("2")
     shutil.rmtree(tmp_path / HOME)
     assert study() == ["lora", "add", "bed", "report"]
-    assert json.loads((tmp_path / "scores/mt/lrl-mini/add/manifest.json").read_text()) == "2"
+    assert content_of(tmp_path / "scores/mt/lrl-mini/add") == "2"
     assert study() == []
 
 
@@ -157,6 +162,16 @@ def test_a_job_whose_process_was_killed_is_shown_as_failed(tmp_path: Path) -> No
     _, value = status(jobs, 1, 0.0, records)
     assert (value["failed"], value["waiting"], value["failures"][0]["error"]) == (1, 2, "killed")
     assert "1 of them failed" in unfinished(tmp_path)
+
+
+def test_a_job_that_was_done_before_its_process_died_stays_done(study: Callable[[], list[str]], tmp_path: Path) -> None:
+    study()
+    jobs, records = jobs_of_study(), Records(tmp_path)
+    schedule = Schedule({job.id: job for job in jobs}, records, retries=0)
+    schedule.end(Record(jobs[0].id, jobs[0].name, "lost", error="killed"))
+    record = records.read(jobs[0].id)
+    assert (record is not None and record.status, set(schedule.done)) == ("done", {jobs[0].id})
+    assert not schedule.failed
 
 
 def test_a_running_job_is_found_without_writing(tmp_path: Path) -> None:

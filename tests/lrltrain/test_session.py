@@ -1,5 +1,6 @@
 """Training in a session that computes other things: neither the session nor training affects the other."""
 
+import shutil
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -184,6 +185,9 @@ def test_data_and_models_are_accepted_as_objects_or_paths(dataset: lrldata.Datas
     elsewhere = lrltrain.fit(pair[0], out=tmp_path / "three", cache=tmp_path / "cache", quiet=True, **SMALL)
     apart = lrltrain.evaluate([adapters[0], elsewhere], limit=2, quiet=True)
     assert [score.path.relative_to(tmp_path).parts[0] for score in apart.texts] == ["two", "three"]
+    own = shutil.copytree(adapters[0].path, tmp_path / "own-folder")
+    mixed = [adapters[0].path, own]  # only one of them is in a workspace
+    assert len(lrltrain.evaluate(mixed, data=pair[0], limit=2, quiet=True).texts) == 2
     with pytest.raises(UsageError, match="out: the adapters are in several workspaces"):
         lrltrain.evaluate([adapters[0].path, elsewhere.path], data=pair[0], limit=2, quiet=True)
     explicit = lrltrain.evaluate(adapters[0], data=pair[0], limit=2, quiet=True)
