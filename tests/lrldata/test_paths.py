@@ -176,7 +176,7 @@ def test_links_are_never_followed() -> None:
     allowed = {
         ("lrldata/web/read.py", "find_shards"),  # documents that the user names
         ("lrltrain/artifact.py", "write_adapter"),  # in a folder that was just created
-        ("lrltrain/grid/jobs.py", "_stat"),  # inputs that the user names
+        ("lrltrain/grid/identity.py", "_stat"),  # inputs that the user names
     }
     calls = [(file, owner) for file, owner, node in _calls() if _called(node) == "rglob"]
     assert set(calls) <= allowed
