@@ -29,7 +29,7 @@ _PARTS = {"%Y": "2024", "%m": "07", "%d": "26", "%B": "July", "%b": "Jul", "%A":
 _CLOCK = {"%H": "12", "%I": "12", "%M": "00", "%S": "00", "%p": "PM", "%j": "208"}
 _REPLACEMENTS = "".join(f"|replace('{code}', '{value}')" for code, value in (_PARTS | _CLOCK).items())
 _FIXED_DATE_MACRO = f"{{%- macro strftime_now(format='%Y-%m-%d') -%}}{{{{ format{_REPLACEMENTS} }}}}{{%- endmacro -%}}"
-_ANSWER = "answer"  # any text that templates leave unchanged
+_ANSWER = "lrlanswertext"  # no template contains it
 _PLACEHOLDER = re.compile(rf"{_PLACE}(\d+){_PLACE}")
 
 

@@ -1,6 +1,7 @@
 """Run jobs in this process: call their handlers, log their output, and write their records."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +26,18 @@ def run_jobs(described: Sequence[Mapping[str, Any]], workspace: str, cache: str)
 
     The jobs that the group finished are then found done; those that failed in it are tried one by one.
     """
+    signal.signal(signal.SIGINT, _interrupt_once)
     began = time.perf_counter()
     if len(described) > 1:
         _train_together([job_of(description) for description in described], workspace, Path(cache))
     share = (time.perf_counter() - began) / len(described)
     return [run_job(description, workspace, cache, share) for description in described]
+
+
+def _interrupt_once(*_: object) -> None:
+    """Interrupt the job, and then nothing else: the terminal and the study may both send a signal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run_job(described: Mapping[str, Any], workspace: str, cache: str, spent: float = 0.0) -> Record:
@@ -156,7 +164,8 @@ def _check_needs(job: Job, records: Records) -> None:
 
 def _check_used(job: Job, records: Records, used: Mapping[str, str]) -> None:
     """Raise StorageError if a job that this one needs has made something new in the meantime."""
-    if records.mirror is None and records.used_by(job) != used:
+    current = records.used_by(job) if records.mirror is None else {}
+    if any(current.get(need, state) != state for need, state in used.items()):
         raise StorageError(f"{job.name}: its input was made again meanwhile.", "Run the same command again.")
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from lrldata.dataset import VERDICTS
 from lrldata.language import find, is_added
 from lrldata.manifest import fingerprint
 from lrltrain.grid import places
@@ -23,13 +22,14 @@ def identity(job: Job) -> str:
     """
     settings = {key: value for key, value in job.settings.items() if key not in _IRRELEVANT}
     inputs = [
-        path
+        (key, local(path))
         for key in _PATHS & settings.keys()
         for path in places.listed(settings[key])
         if not (key in places.INPUT_SETTINGS and places.is_made(path))
     ]
-    paths = (_read_from(path) for path in map(local, inputs) if path is not None)
-    files = sorted(_stat(path) for path in paths if path.exists())
+    files = sorted(
+        _stat(path, "*.jsonl" if key == "verdicts" else "*") for key, path in inputs if path and path.exists()
+    )
     described: list[Any] = [job.kind, dict(job.labels), settings, files, sorted(job.needs)]
     described += [dict(job.given)] if job.given else []
     if (code := job.labels.get("lang")) and is_added(language := find(code)):
@@ -37,11 +37,6 @@ def identity(job: Job) -> str:
     return fingerprint(described)[:16]
 
 
-def _read_from(path: Path) -> Path:
-    """Return the folder of verdicts in a dataset's folder: a job that builds the dataset itself changes the others."""
-    return path / VERDICTS if (path / VERDICTS).is_dir() else path
-
-
-def _stat(path: Path) -> list[Any]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+def _stat(path: Path, pattern: str) -> list[Any]:
+    files = sorted(path.rglob(pattern)) if path.is_dir() else [path]
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -61,13 +61,26 @@ class LocalEngine:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:  # the study is stopped: its jobs can be killed at any time, and resume
-            _end([slot for slot, _jobs, _began in self._busy.values()])
+            self._stop()
         for slot in self._free:
             if slot.pool is not None:  # wait: a process that exits may close files that its threads still write to
                 slot.pool.shutdown(wait=True, cancel_futures=True)
         for slot in [entry[0] for entry in self._busy.values()]:
             if slot.pool is not None:
                 slot.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _stop(self) -> None:
+        """End the processes of running jobs. They have some seconds to release leases and end processes of their own."""
+        pools = [slot.pool for slot, _jobs, _began in self._busy.values()]
+        processes = [process for pool in pools for process in (getattr(pool, "_processes", None) or {}).values()]
+        try:
+            for process in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGINT)  # ignored if Ctrl-C has interrupted it already
+            wait(self._busy, timeout=GRACE)
+        finally:
+            for process in processes:
+                process.kill()
 
     def takes(self, job: Job) -> bool:
         """Return whether there is a slot and memory for the job, and room on a GPU if there are GPUs."""
@@ -134,18 +147,6 @@ class LocalEngine:
 
 def _lost(jobs: Sequence[Job], began: float, error: str) -> list[Record]:
     return [Record(job.id, job.name, "lost", time.perf_counter() - began, error=error) for job in jobs]
-
-
-def _end(slots: Iterable[Slot]) -> None:
-    """End the processes of slots: they get some seconds to release leases and to end processes of their own."""
-    processes = [process for slot in slots for process in (getattr(slot.pool, "_processes", None) or {}).values()]
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGINT)
-    deadline = time.monotonic() + GRACE
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        process.kill()
 
 
 def process_of(threads: int, gpu: str | None, reading: int) -> ProcessPoolExecutor:

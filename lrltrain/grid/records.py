@@ -148,6 +148,13 @@ class Records:
         write_json(path, sealed(asdict(record)))
         self.send([f"grid/logs/{record.id}.log", self.name(record.id)])
 
+    def found_done(self, job: Job) -> Record | None:
+        """Return the record of a job that was done although its process died, perhaps by another grid; else None."""
+        with suppress(LrlError, OSError):
+            self.fetch([self.name(job.id)])
+            return self.done(job, verify=self.mirror is not None)
+        return None
+
     def write_lost(self, record: Record) -> None:
         """Write the record of a job whose process could not do so itself, unless another process runs the job."""
         with suppress(LrlError, OSError):  # it is for `lrltrain status`, and no reason to stop the study
@@ -155,6 +162,9 @@ class Records:
             if lock is None:
                 return
             with lock:
+                previous = self.read(record.id)
+                if previous is not None and previous.status == "done":
+                    return
                 path = inside(self.workspace, self.name(record.id))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(path, sealed(asdict(record)))

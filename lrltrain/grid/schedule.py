@@ -83,11 +83,11 @@ class Schedule:
         """Return the jobs that neither run nor have failed before. A job that has failed is retried by itself."""
         return [job for job in jobs if job.id not in self.running and job.id not in self._tries]
 
-    def end(self, record: Record) -> None:
-        """Record how a job ended."""
+    def end(self, record: Record) -> Record:
+        """Record how a job ended, and return its record, which is another one if the job was done after all."""
         self.running.discard(record.id)
-        if record.status == "lost":  # the process may have died after the job was done, or while another grid ran it
-            record = self.records.done(self.jobs[record.id]) or record
+        if record.status == "lost":
+            record = self.records.found_done(self.jobs[record.id]) or record
         if record.status == "elsewhere":
             self._later[record.id] = time.monotonic() + POLL
         elif record.status == "done":
@@ -102,6 +102,7 @@ class Schedule:
                     self.records.write_lost(record)
                 self.failed[record.id] = record
                 self._block()
+        return record
 
     def _is_open(self, job: str) -> bool:
         return job not in self.done and job not in self.failed and job not in self.blocked
@@ -158,8 +159,8 @@ def run(
             group = engine.group(job, fresh) if job in fresh else [job]
             engine.submit(group)
             schedule.running |= {member.id for member in group}
-        for record in engine.finished(POLL):
-            schedule.end(record)
+        for ended in engine.finished(POLL):
+            record = schedule.end(ended)
             if record.status != "elsewhere":
                 tell(schedule, record)
     return schedule

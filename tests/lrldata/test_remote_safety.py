@@ -232,6 +232,11 @@ def test_a_lease_that_another_writer_has_taken_over_is_not_renewed() -> None:
         with pytest.raises(StorageError, match="has taken over this lease"):
             held.renew()
     assert b"other" in store.cat_file(held.path)
+    with leased(store, "/gone", HOME, "ws") as held:
+        store.rm_file(held.path)  # by a writer that took it over and is done
+        held.renewed = 0.0
+        with pytest.raises(StorageError, match="has taken over this lease"):
+            held.renew()
 
 
 def test_a_manifest_that_changes_at_the_last_moment_is_not_overwritten(

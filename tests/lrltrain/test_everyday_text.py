@@ -200,6 +200,7 @@ def test_an_answer_in_a_chat_stands_where_the_template_puts_it() -> None:
     for between, template in (
         (" ", f"{user} {{{{ m.content }}}}{{% endif %}}{{% endfor %}}"),  # as in Llama 2
         (channel, f"{user}{channel}{{{{ m.content }}}}{{% endif %}}{{% endfor %}}"),
+        ("<answer>", f"{user}<answer>{{{{ m.content }}}}</answer>{{% endif %}}{{% endfor %}}"),
         ("", f"{user}{{{{ raise_exception('only one turn') }}}}{{% endif %}}{{% endfor %}}"),
     ):
         tokenizer.chat_template = template

@@ -1,7 +1,12 @@
 """Studies that run again: repaired scores, new inputs, and processes that end unexpectedly. Jobs are imitated."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +20,7 @@ from lrltrain.grid import act
 from lrltrain.grid.act import run_job
 from lrltrain.grid.identity import identity
 from lrltrain.grid.job import Job
+from lrltrain.grid.local import GRACE
 from lrltrain.grid.records import Record, Records
 from lrltrain.grid.schedule import Schedule, run
 from lrltrain.grid.show import status, unfinished
@@ -168,10 +174,69 @@ def test_a_job_that_was_done_before_its_process_died_stays_done(study: Callable[
     study()
     jobs, records = jobs_of_study(), Records(tmp_path)
     schedule = Schedule({job.id: job for job in jobs}, records, retries=0)
-    schedule.end(Record(jobs[0].id, jobs[0].name, "lost", error="killed"))
+    told = schedule.end(Record(jobs[0].id, jobs[0].name, "lost", error="killed"))
     record = records.read(jobs[0].id)
-    assert (record is not None and record.status, set(schedule.done)) == ("done", {jobs[0].id})
+    assert (told, record is not None and record.status, set(schedule.done)) == (record, "done", {jobs[0].id})
     assert not schedule.failed
+
+
+MODULE = """
+import time
+from pathlib import Path
+from lrltrain.grid import act
+
+HERE = Path(__file__).parent
+
+
+def work(*_):
+    HERE.joinpath("began").touch()
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(0.3)
+        HERE.joinpath("cleaned").touch()
+
+
+def run_jobs(*arguments):
+    act.HANDLERS["report"] = work
+    return act.run_jobs(*arguments)
+"""
+SCRIPT = """
+import sys
+import long_job
+from lrltrain.grid import local
+from lrltrain.grid.job import Job
+from lrltrain.grid.local import GRACE
+
+local.run_jobs = long_job.run_jobs
+with local.LocalEngine(sys.argv[1], sys.argv[1], 1, None, 1) as engine:
+    engine.submit([Job("report", {}, {}, (), "a" * 16)])
+    while True:
+        engine.finished(1.0)
+"""
+
+
+@pytest.mark.parametrize("everybody", [True, False])
+def test_a_stopped_study_lets_its_jobs_clean_up(tmp_path: Path, *, everybody: bool) -> None:
+    """At a terminal, the job also gets the signal of Ctrl-C, and then another one from the study."""
+    (tmp_path / "long_job.py").write_text(MODULE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], env=environment, start_new_session=True, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 90
+    while not tmp_path.joinpath("began").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    began = time.monotonic()
+    if everybody:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert tmp_path.joinpath("cleaned").exists()
+    assert time.monotonic() - began < GRACE, "it waits for the jobs, and no longer"
 
 
 def test_a_running_job_is_found_without_writing(tmp_path: Path) -> None:
@@ -203,6 +268,12 @@ def test_whatever_shapes_a_result_is_part_of_a_job_s_identity(tmp_path: Path, mo
             file.write_text(text)
             ids.add(identity(Job("build", {"lang": "mt"}, settings)))
         assert len(ids) == 2, settings
+    folder = tmp_path / "own" / "verdicts"
+    folder.mkdir(parents=True)
+    before = {key: identity(Job("fit", {}, {key: str(folder.parent)})) for key in ("dataset", "verdicts")}
+    (folder / "judged.json").write_text("{}")  # written by builds and reviews, which read only .jsonl files
+    assert identity(Job("fit", {}, {"verdicts": str(folder.parent)})) == before["verdicts"]
+    assert identity(Job("fit", {}, {"dataset": str(folder.parent)})) != before["dataset"]
     made = Job("eval", {}, {"data": "datasets/mt.txt"})
     before = identity(made)
     file.write_text("more")
