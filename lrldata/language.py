@@ -175,7 +175,7 @@ def find(typed: "str | Language") -> Language:
         relatives = [
             row for row in languages() if row is main or (main.conceptnet and row.conceptnet == main.conceptnet)
         ]
-        for row in relatives:
+        for row in sorted(relatives, key=lambda row: row is not main):
             if script is None or not row.scripts or script in row.scripts:
                 return main if script is None else row
         scripts = ", ".join(main.scripts)
@@ -221,7 +221,7 @@ def as_typed(value: "str | Language | Iterable[str | Language]") -> str:
 def parse(typed: str) -> list[Language]:
     """Parse a `--lang` value: codes or names separated by commas, `paper` (its 30), or `all` (all in ConceptNet).
 
-    `every` means all languages in ConceptNet or GlotCC-V1.
+    `every` means all languages in the table that are in ConceptNet or GlotCC-V1.
     """
     chosen: dict[str, Language] = {}
     for part in filter(None, (piece.strip() for piece in typed.split(","))):

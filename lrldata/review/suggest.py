@@ -8,7 +8,6 @@ import polars as pl
 
 from lrldata.dataset import SAMPLES, VERDICTS, open_shards
 from lrldata.errors import InputError
-from lrldata.langid import load_model
 from lrldata.report.read import read_samples
 from lrldata.report.samples import Threshold
 from lrldata.review.frame import KEPT, Frame, newest_frame
@@ -75,18 +74,16 @@ def suggest(folder: Path) -> list[Suggestion]:
 
 
 def _measure(frame: Frame, decided: Mapping[str, str], scripts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return the values that the rules measure for each judged line."""
+    """Return the values that the rules measure for each judged line.
+
+    The identification of languages is left out: it does not depend on one threshold alone.
+    """
     judged = [offered for offered in frame.lines if offered.line in decided]
     texts = pl.Series("text", [offered.text for offered in judged], dtype=pl.String)
     measured = judge(texts, rules(), scripts)
-    predictions = load_model("compact").predict_two(texts.str.head(rules()["identified"]).to_list())
-    rival = predictions.select(pl.when(pl.col("first") != frame.language).then("first_probability"))[
-        "first_probability"
-    ]
-    values = measured.select(*LINE_MEASURES.values()).with_columns(rival=rival)
-    names = {**LINE_MEASURES, "other_language": "rival"}
+    values = measured.select(*LINE_MEASURES.values())
     return {
-        offered.line: {rule: row[measure] for rule, measure in names.items() if row[measure] is not None}
+        offered.line: {rule: row[measure] for rule, measure in LINE_MEASURES.items() if row[measure] is not None}
         for offered, row in zip(judged, values.iter_rows(named=True), strict=True)
     }
 

@@ -133,7 +133,9 @@ def explain(
         raise InputError("The text is empty.", "Give a text, the path of a file, or - for standard input.")
     judged = clean(frame, context).with_row_index("line")
     reasons = _reasons(judged, language, sentences=documents == "lines")
-    predictions = model.predict(judged["text"].to_list()) if model else [Prediction((), ())] * len(judged)
+    # Of the beginning of a line, as when its language is judged.
+    beginnings = judged["text"].str.head(rules()["identified"]).to_list()
+    predictions = model.predict(beginnings) if model else [Prediction((), ())] * len(judged)
     return [
         ExplainedLine(
             line,

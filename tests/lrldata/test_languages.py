@@ -9,7 +9,7 @@ from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.triples import in_scripts
 from lrldata.errors import LanguageError, UsageError
 from lrldata.langid import load_model
-from lrldata.language import find, find_recorded, language_name, languages, parse
+from lrldata.language import COMPOSITE_SCRIPTS, find, find_recorded, language_name, languages, parse
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.progress import Progress
 from lrldata.web.build import build_web
@@ -147,3 +147,13 @@ def test_every_language_of_the_paper_is_known_to_the_built_in_model() -> None:
     for language in languages():
         if language.paper:
             check_known(language, load_model())
+
+
+def test_a_tag_with_a_script_of_the_language_is_that_language() -> None:
+    for language in languages():
+        for script in language.scripts:
+            if not set("_-") & set(language.code) and language.code != "fil" and script not in COMPOSITE_SCRIPTS:
+                assert find(f"{language.code}-{script}") is language
+    assert find("fil-Latn").code == "tl", "as GlotCC calls Tagalog"
+    assert (find("srp-Latn").code, find("id-Latn").code) == ("sr", "id")
+    assert (find("ku-Latn").code, find("ku-Arab").code) == ("kmr", "ku")
