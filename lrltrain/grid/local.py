@@ -70,7 +70,7 @@ class LocalEngine:
                 slot.pool.shutdown(wait=False, cancel_futures=True)
 
     def _stop(self) -> None:
-        """End the processes of running jobs. They have some seconds to release leases and end processes of their own."""
+        """End the processes of running jobs, with some seconds to release leases and end processes of their own."""
         pools = [slot.pool for slot, _jobs, _began in self._busy.values()]
         processes = [process for pool in pools for process in (getattr(pool, "_processes", None) or {}).values()]
         try:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from lrldata.manifest import fingerprint
@@ -53,6 +54,27 @@ class ScoreOrigin:
     def adapter(self) -> str:
         """Return the hash of the adapter's manifest; empty without an adapter."""
         return str((self.manifest["adapter"] or {}).get("manifest_sha256", ""))
+
+    @property
+    def source_adapter(self) -> str:
+        """Return the name, without its language, of the adapter on which another language was learned; else empty."""
+        adapter = (self.manifest.get("transfer") or {}).get("adapter") or {}
+        return str(adapter.get("name", "")).partition("_")[2]
+
+    @property
+    def learned(self) -> str:
+        """Return a hash of the items that the task was learned from."""
+        return learned_from(self.manifest)
+
+
+def learned_from(manifest: Mapping[str, Any]) -> str:
+    """Return a hash of the training and validation items of a task: of what is not the test split of its data."""
+    data = (manifest.get("transfer") or {}).get("data") or manifest["data"]
+    digest, files = data.get("sha256"), data.get("files")
+    splits = {split: value for split, value in digest.items() if split != "test"} if isinstance(digest, Mapping) else {}
+    entries = files if isinstance(files, list) else []
+    others = [(entry["path"], entry["sha256"]) for entry in entries if PurePath(str(entry["path"])).stem != "test"]
+    return fingerprint([splits, sorted(others)])
 
 
 def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,9 +123,15 @@ def names_of_conditions(scores: Sequence[ScoreOrigin]) -> list[str]:
 
 
 def _name_duplicates(scores: Sequence[ScoreOrigin], places: Sequence[int], names: list[str]) -> None:
-    """Name scores that differ only in libraries or adapter. The one with most seeds (or the newest) keeps its name."""
+    """Name scores that differ only in libraries, adapters or training items of the task.
+
+    The one with most seeds, of these that with the newest libraries, and in a tie the newest one, keeps its name.
+    Adapters of the language of training are in the same order for all languages.
+    """
+    newest_first = sorted(range(len(scores)), key=lambda place: -scores[place].at)
+    by_source = sorted(newest_first, key=lambda place: scores[place].source_adapter)
     order = sorted(
-        range(len(scores)), key=lambda place: (scores[place].seeds, versions_of(scores[place].made_with)), reverse=True
+        by_source, key=lambda place: (scores[place].seeds, versions_of(scores[place].made_with)), reverse=True
     )
     first, taken = scores[order[0]], {names[places[order[0]]]}
     for number, place in enumerate(order[1:], 2):
@@ -111,6 +139,10 @@ def _name_duplicates(scores: Sequence[ScoreOrigin], places: Sequence[int], names
         difference = _difference(score.made_with, first.made_with)
         if score.adapter != first.adapter:
             difference = score.adapter[:SHOWN]
+        elif score.source_adapter != first.source_adapter:
+            difference = f"source adapter {score.source_adapter}"
+        elif score.learned != first.learned:
+            difference = f"training items {score.learned[:SHOWN]}"
         name = f"{prefix} {difference}".strip()
         names[places[place]] = name if difference and name not in taken else f"{prefix} settings {number}".strip()
         taken.add(names[places[place]])

@@ -120,7 +120,8 @@ def losses(language: str, adapters: Sequence[Adapter], series: Sequence[str]) ->
             "step": entry["step"],
             "loss": entry["eval_loss"],
             "adapter": _series_of(adapter),
-            "base": base_name(adapter.base),
+            "base": adapter.base,
+            "name": adapter.name,
         }
         for adapter in adapters
         for entry in adapter.log
@@ -136,8 +137,9 @@ def losses(language: str, adapters: Sequence[Adapter], series: Sequence[str]) ->
             y=alt.Y("loss:Q", title="validation loss, nats per token", scale=alt.Scale(zero=False)),
             **_series_encoding("adapter", [row["adapter"] for row in rows], series),
         )
+        line = line.encode(detail="name:N")  # adapters of one method, such as its seeds, have lines of their own
         chart = line.mark_line(strokeWidth=2).encode(shape=alt.value("circle")) + line.mark_point(filled=True, size=36)
-        panels.append(chart.properties(width=WIDTH, height=HEIGHT, title=str(base)))
+        panels.append(chart.properties(width=WIDTH, height=HEIGHT, title=base_name(base)))
     about = "Loss on the validation split during training. The checkpoint with the lowest loss is kept."
     return Plot(f"loss-{language}", "Losses", about, _svg(_side_by_side(panels)))
 
@@ -213,7 +215,8 @@ def _scatter(
         if changes:
             line = alt.Chart(alt.Data(values=[{"y": 0}])).mark_rule(color=_INK, opacity=0.5).encode(y="y:Q")
         else:
-            line = chart.mark_rule(color=_INK, opacity=0.3).encode(x=x, y="min(y):Q", y2="max(y):Q")
+            line = chart.mark_rule(color=_INK, opacity=0.3)
+            line = line.encode(x=x, y="min(y):Q", y2="max(y):Q", detail="language:N")
         dots = chart.mark_point(filled=True, size=62, opacity=0.95)
         layered = line + dots.encode(x=x, y=y, **_series_encoding("series", present, series))
         for level in range(LEVELS):
@@ -276,11 +279,15 @@ def _file_name(plot: str, base: str) -> str:
 
 
 def _series_encoding(name: str, present: Sequence[str], series: Sequence[str]) -> Mapping[str, Any]:
-    """Return the colours and shapes of the series that are present, by their place among all; `none` is grey."""
-    place = {label: number % len(PALETTE) for number, label in enumerate(series)}
+    """Return the colours and shapes of the series that are present, by their place among all; `none` is grey.
+
+    Series after the eighth have the same colours with other shapes.
+    """
+    place = {label: number for number, label in enumerate(series)}
     domain = [*([NONE] if NONE in present else []), *(label for label in series if label in present)]
-    colours = [PALETTE[place[label]] if label in place else GREY for label in domain]
-    shapes = [SHAPES[place[label]] if label in place else "circle" for label in domain]
+    colours = [PALETTE[place[label] % len(PALETTE)] if label in place else GREY for label in domain]
+    turn = {label: number + number // len(PALETTE) for label, number in place.items()}
+    shapes = [SHAPES[turn[label] % len(SHAPES)] if label in place else "circle" for label in domain]
     return {
         "color": alt.Color(f"{name}:N", title=None, scale=alt.Scale(domain=domain, range=colours)),
         "shape": alt.Shape(f"{name}:N", title=None, scale=alt.Scale(domain=domain, range=shapes)),

@@ -6,10 +6,9 @@ from typing import TypeVar
 
 from lrldata.errors import UsageError
 from lrltrain.names import base_name
-from lrltrain.reporting.tables import ALONE, NONE, WITH, Row
+from lrltrain.reporting.tables import ALONE, FROM, NONE, WITH, Row
 
 T = TypeVar("T")
-FROM = "-from-"  # in the method of a model that learned the task in another language
 
 
 @dataclass(frozen=True)

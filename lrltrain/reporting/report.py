@@ -1,5 +1,7 @@
 """The pipeline of `lrltrain report`: a workspace as tables, plots and a page, reproducible byte for byte. IO."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lrldata.errors import InputError, UsageError
 from lrldata.manifest import reporting_invalid_content, write_text
 from lrldata.output import note
+from lrldata.paths import remove
 from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 PAGE, RESULTS = "report.html", "results.csv"
 MADE_OF = (DATASETS, ADAPTERS, SCORES_FOLDER, CARDS)  # folders that a report reads and must not be written into
+_WRITTEN = ".files.json"  # the names of the files of a report
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def report(
         PAGE: render(table, averaged, correlations, training_costs, pictures, material, home),
     }
     _write(home, texts)
+    _remove_outdated(home, set(texts))
     verdicts = [cell.verdict for cell in table.cells if cell.against]
     files = tuple(home / name for name in texts)
     return Report(home / PAGE, files, len(table.cells), len(verdicts), verdicts.count("gain"), verdicts.count("loss"))
@@ -106,6 +111,18 @@ def _write(home: Path, texts: Mapping[str, str]) -> None:
             write_text(Path(partial, name), text)
         for name in texts:
             Path(partial, name).replace(home / name)
+
+
+def _remove_outdated(home: Path, written: set[str]) -> None:
+    """Remove the tables and plots of an earlier report that this one does not have; other files are not touched."""
+    try:
+        earlier = set(json.loads((home / _WRITTEN).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        earlier = set()
+    for name in sorted(earlier - written):
+        if re.fullmatch(r"(tables|plots)/[^/]+", str(name)):
+            remove(home, name)
+    write_text(home / _WRITTEN, json.dumps(sorted(written)))
 
 
 def _home(workspace: Path, out: Path | None) -> Path:

@@ -13,6 +13,7 @@ from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, which is the default reference
 WITH = "+"  # in the method of a prompted model with an adapter, such as prompt-0+lora
+FROM = "-from-"  # in the method of a model that learned the task in another language
 ALONE = "the same base model without a language adapter (none)"
 PPPL = "pppl"
 OWN = "each language's own"  # replaces the name of a test set
@@ -133,7 +134,7 @@ def variant_of(name: str, row: Row) -> str:
     """Return the variant in an adapter name LANGUAGE_SOURCE_METHOD_VARIANT; the whole name if the language differs."""
     if not name.startswith(f"{row.language}_".replace("-", "_")):
         return name
-    method = row.method.rpartition(WITH)[2].removesuffix(OF_TASK)
+    method = row.method.partition(FROM)[0].rpartition(WITH)[2].removesuffix(OF_TASK)
     prefix = f"{row.language}_{row.source}_{method}_".replace("-", "_")
     return name.removeprefix(prefix).replace("_", "-") if name.startswith(prefix) else ""
 

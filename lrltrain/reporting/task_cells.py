@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ from lrldata.output import note
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import NOT_NEEDED, TASKS, Run
 from lrltrain.evaluation.statistics import Counts, Floats
-from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
+from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, learned_from, names_of_conditions
 from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_contents, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
@@ -147,7 +148,8 @@ def _group(row: Row, column: Column, runs: Sequence[Run]) -> Group:
 def _join_key(group: Group) -> tuple[Row, Hashable]:
     """Return the row of a group, and what else it must share with the groups it is joined with."""
     manifest = group.runs[0].manifest
-    return group.row, (group.column, content_of(manifest["data"]), fingerprint(conditions_of(manifest)))
+    conditions = fingerprint([conditions_of(manifest), learned_from(manifest)])
+    return group.row, (group.column, content_of(manifest["data"]), conditions)
 
 
 def _join(row: Row, groups: list[Group]) -> Group:
@@ -190,12 +192,14 @@ def _reference_for(group: Group, candidates: Sequence[Group], against: Reference
     """
     manifest = group.runs[0].manifest
     comparable = [
-        base
-        for base in candidates
-        if base.row.base != group.row.base or conditions_of(base.runs[0].manifest) == conditions_of(manifest)
+        base for base in candidates if base.row.base != group.row.base or _are_alike(base.runs[0].manifest, manifest)
     ]
     same_libraries = [base for base in comparable if base.runs[0].manifest["made_with"] == manifest["made_with"]]
     return against.choose(group.row, same_libraries or comparable, lambda base: base.row, lambda base: len(base.seeds))
+
+
+def _are_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return conditions_of(one) == conditions_of(other) and learned_from(one) == learned_from(other)
 
 
 def _note_uncompared(groups: Sequence[Group], against: Reference) -> None:

@@ -17,6 +17,7 @@ from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
+from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.current import adapters_in, is_replaced
 from lrltrain.reporting.data_names import content_of
 from lrltrain.reporting.formatting import column_name
@@ -24,7 +25,7 @@ from lrltrain.reporting.latex import as_tables
 from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.spreadsheets import runs_csv, scores_csv
-from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, Table, corrected, own_sets
+from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, Table, corrected, own_sets, variant_of
 from lrltrain.reporting.task_cells import read_tasks
 
 LANGUAGES = ("bg", "mt", "ro", "ug")
@@ -244,6 +245,44 @@ def test_language_specific_test_sets_share_one_column(tmp_path: Path) -> None:
     assert OWN not in {cell.column.data for cell in own_sets(cells_of(tmp_path))}, (
         "it is unclear which of the two test sets is meant"
     )
+
+
+def test_each_language_s_own_sets_are_averaged_only_under_the_same_conditions(tmp_path: Path) -> None:
+    for language, epochs in (("ro", 1), ("mt", 20), ("bg", 20)):
+        data = {"name": f"{language}_sa", "files": {}, "counts": {}}
+        put(tmp_path, language, "lora", 0.8, {"epochs": epochs}, data=data)
+    cells = read_cells(tmp_path, 100, together=True)
+    assert {(cell.column.data, cell.row.language, cell.row.variant) for cell in cells} == {
+        (OWN, "bg", ""), (OWN, "mt", ""), (OWN, "ro", "epochs 1")
+    }  # fmt: skip
+    (average,) = (entry for entry in averages(Table(cells)) if entry.group == ALL)
+    assert average.languages == ("bg", "mt")
+
+
+def test_scores_learned_from_other_training_items_are_not_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def put_trained(method: str, train: str, share: float) -> None:
+        files = [{"path": f"{split}.tsv", "sha256": digest * 64} for split, digest in (("train", train), ("test", "0"))]
+        put(tmp_path, "ro", method, share, {}, data={"name": "sib200", "files": files, "counts": {}})
+
+    put_trained("none", "a", 0.5)
+    put_trained("lora", "b", 0.9)
+    with caplog.at_level(logging.INFO):
+        assert [cell.against for cell in cells_of(tmp_path)] == [None, None]
+    assert "measured under other conditions" in caplog.text
+    put_trained("none", "b", 0.6)
+    cells = cells_of(tmp_path)
+    (lora,) = (cell for cell in cells if cell.row.method == "lora")
+    assert lora.against is not None
+    assert {cell.row.variant.split()[0] if cell.row.variant else "" for cell in cells} == {"", "training"}
+
+
+def test_the_variant_of_a_transferred_adapter_is_kept() -> None:
+    row = Row("ro", BASE, "lora-from-am", "conceptnet")
+    assert variant_of("ro_conceptnet_lora_r_8", row) == "r-8"
+    assert variant_of("ro_conceptnet_lora", row) == ""
+    assert variant_of("ro_conceptnet_lora_seed_2", row) == "seed-2"
 
 
 def test_samples_of_a_test_set_are_kept_apart(tmp_path: Path) -> None:

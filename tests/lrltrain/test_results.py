@@ -30,7 +30,7 @@ from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
 from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
-from lrltrain.reporting.plots import GREY, PALETTE
+from lrltrain.reporting.plots import GREY, PALETTE, _series_encoding
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
 from lrltrain.reporting.spreadsheets import adapters_csv, scores_csv
@@ -548,7 +548,7 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_one(filled: Path, mo
         with pytest.raises(OSError, match="No space"):
             report(filled)
     assert {path.read_text() for path in files} == {"earlier"}
-    assert not list((filled / "report").glob(".*"))
+    assert not list((filled / "report").glob(".lrl-*"))
     report(filled)
     assert "earlier" not in {path.read_text("utf-8") for path in files}
 
@@ -560,3 +560,23 @@ def test_the_command_prints_a_summary(filled: Path, tmp_path: Path, lrltrain: Co
     assert (summary["scores"], summary["compared"], summary["losses"]) == (33, 18, 0)
     assert summary["gains"] == sum(row["verdict"] == "gain" for row in rows_of(filled))
     assert all(Path(path).is_file() for path in summary["files"])
+
+
+def test_sixteen_series_look_different() -> None:
+    names = [f"series {number}" for number in range(16)]
+    encoding = _series_encoding("series", names, names)
+    colours, shapes = (encoding[channel].to_dict()["scale"]["range"] for channel in ("color", "shape"))
+    assert len(set(zip(colours, shapes, strict=True))) == len(names)
+
+
+def test_tables_and_plots_of_an_earlier_report_are_removed(filled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    report(filled, out)
+    written = json.loads((out / ".files.json").read_text("utf-8"))
+    old = out / "tables" / "old.tex"
+    (out / ".files.json").write_text(json.dumps([*written, "tables/old.tex", "../victim", "notes.txt"]))
+    for path in (old, out / "tables" / "mine.tex", out / "notes.txt", tmp_path / "victim"):
+        path.write_text("x")
+    report(filled, out)
+    assert not old.exists()
+    assert all(path.exists() for path in (out / "tables" / "mine.tex", out / "notes.txt", tmp_path / "victim"))
