@@ -82,8 +82,9 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
             language_plans = list(plan_language(code, patience=patience))
             for plan in language_plans:
                 _check_duplicates(plan, plans.get(plan.repository.id))
-            plans_by_language[code] = tuple(plan for plan in language_plans if plan.repository.id not in plans)
-            plans |= {plan.repository.id: plan for plan in language_plans}
+                if plan.repository.id not in plans:  # all languages share lrl-mini
+                    plans_by_language[code] = (*plans_by_language.get(code, ()), plan)
+                plans[plan.repository.id] = plan
             if config.collection and language_plans:
                 items = tuple((plan.repository.id, plan.repository.kind) for plan in language_plans)
                 collections.append(Collection.of(workspace.language(code).name, items))
