@@ -21,6 +21,7 @@ from lrltrain.reporting.tables import NONE, Column, Table
 GREY = "#7a828e"
 PALETTE = ("#2f73e0", "#c4510c", "#1a8a45", "#a14fd8", "#0f8291", "#cf3a7c", "#8a7414", "#6f6ad9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+LOOKS = [(PALETTE[number % 8], SHAPES[(number + number // 8) % 8]) for number in range(64)]
 WIDTH, HEIGHT = 290, 220  # of a panel, in pixels
 _INK, _LINE = "#010203", "#040506"  # placeholders for the colours of text and lines; unique in the SVG
 _THEME = (
@@ -113,16 +114,14 @@ def _series_of(adapter: Adapter) -> str:
     return f"{adapter.manifest['method']}, {adapter.source}"
 
 
+def _about(adapter: Adapter) -> dict[str, str]:
+    return {"adapter": _series_of(adapter), "base": adapter.base, "name": adapter.name}
+
+
 def losses(language: str, adapters: Sequence[Adapter], series: Sequence[str]) -> Plot | None:
     """Return the validation losses of a language's adapters, one panel per base model; None if none are logged."""
     rows = [
-        {
-            "step": entry["step"],
-            "loss": entry["eval_loss"],
-            "adapter": _series_of(adapter),
-            "base": adapter.base,
-            "name": adapter.name,
-        }
+        {"step": entry["step"], "loss": entry["eval_loss"], **_about(adapter)}
         for adapter in adapters
         for entry in adapter.log
         if "eval_loss" in entry
@@ -135,9 +134,9 @@ def losses(language: str, adapters: Sequence[Adapter], series: Sequence[str]) ->
         line = alt.Chart(alt.Data(values=of_base)).encode(
             x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s", tickCount=5)),
             y=alt.Y("loss:Q", title="validation loss, nats per token", scale=alt.Scale(zero=False)),
+            detail="name:N",  # adapters of one method, such as its seeds, have lines of their own
             **_series_encoding("adapter", [row["adapter"] for row in rows], series),
         )
-        line = line.encode(detail="name:N")  # adapters of one method, such as its seeds, have lines of their own
         chart = line.mark_line(strokeWidth=2).encode(shape=alt.value("circle")) + line.mark_point(filled=True, size=36)
         panels.append(chart.properties(width=WIDTH, height=HEIGHT, title=base_name(base)))
     about = "Loss on the validation split during training. The checkpoint with the lowest loss is kept."
@@ -215,8 +214,8 @@ def _scatter(
         if changes:
             line = alt.Chart(alt.Data(values=[{"y": 0}])).mark_rule(color=_INK, opacity=0.5).encode(y="y:Q")
         else:
-            line = chart.mark_rule(color=_INK, opacity=0.3)
-            line = line.encode(x=x, y="min(y):Q", y2="max(y):Q", detail="language:N")
+            rule = chart.mark_rule(color=_INK, opacity=0.3)
+            line = rule.encode(x=x, y="min(y):Q", y2="max(y):Q", detail="language:N")
         dots = chart.mark_point(filled=True, size=62, opacity=0.95)
         layered = line + dots.encode(x=x, y=y, **_series_encoding("series", present, series))
         for level in range(LEVELS):
@@ -279,15 +278,10 @@ def _file_name(plot: str, base: str) -> str:
 
 
 def _series_encoding(name: str, present: Sequence[str], series: Sequence[str]) -> Mapping[str, Any]:
-    """Return the colours and shapes of the series that are present, by their place among all; `none` is grey.
-
-    Series after the eighth have the same colours with other shapes.
-    """
-    place = {label: number for number, label in enumerate(series)}
+    """Return the colours and shapes of the series that are present, by their place among all; `none` is grey."""
+    look = {label: LOOKS[number % len(LOOKS)] for number, label in enumerate(series)} | {NONE: (GREY, "circle")}
     domain = [*([NONE] if NONE in present else []), *(label for label in series if label in present)]
-    colours = [PALETTE[place[label] % len(PALETTE)] if label in place else GREY for label in domain]
-    turn = {label: number + number // len(PALETTE) for label, number in place.items()}
-    shapes = [SHAPES[turn[label] % len(SHAPES)] if label in place else "circle" for label in domain]
+    colours, shapes = ([look[label][part] for label in domain] for part in (0, 1))
     return {
         "color": alt.Color(f"{name}:N", title=None, scale=alt.Scale(domain=domain, range=colours)),
         "shape": alt.Shape(f"{name}:N", title=None, scale=alt.Scale(domain=domain, range=shapes)),
