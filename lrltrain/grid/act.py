@@ -90,7 +90,7 @@ def _train_together(jobs: Sequence[Job], workspace: str, cache: Path) -> None:
                     GROUP_HANDLERS[pending[0].kind](pending, records, cache)
                 except BaseException as error:  # each job is tried by itself next
                     say_traceback(error)
-                    if not isinstance(error, Exception | SystemExit) and not is_panic(error):
+                    if not _is_of_job(error):
                         raise
                 finally:
                     release_gpu_memory()
@@ -140,7 +140,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
                 say_traceback(error)
                 raise
     except BaseException as error:  # listed as failed; the other jobs go on
-        if not isinstance(error, Exception | SystemExit) and not is_panic(error):
+        if not _is_of_job(error):
             raise
         return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, state=state, used=used)
@@ -174,6 +174,11 @@ def _files(job: Job, records: Records, cache: Path) -> dict[str, tuple[int, int,
     if not files and job.kind in ("fit", "eval"):
         raise StorageError(f"{job.name}: wrote no files.", "See the log of this job.")
     return files
+
+
+def _is_of_job(error: BaseException) -> bool:
+    """Return whether an error fails the job alone; others, such as Ctrl-C, end the study."""
+    return isinstance(error, Exception | SystemExit) or is_panic(error)
 
 
 def _failed(job: Job, error: BaseException, seconds: float) -> Record:
