@@ -74,6 +74,7 @@ class Language(BaseModel):
 
 ADDED = "LRL_LANGUAGES"
 _CODE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?")
+_SCRIPT = re.compile(r"[A-Z][a-z]{3}")
 _SUBTAG = re.compile(r"[a-z]{4}|[a-z]{2}|[0-9]{3}")  # a script or a region of a BCP 47 tag
 
 
@@ -118,7 +119,7 @@ def _languages(*_state: object) -> tuple[Language, ...]:
 
 def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
     """Read the user's own rows. Raises LanguageError for an invalid file or a language that is already known."""
-    taken = {spelling: row for row in built_in for spelling in (_fold(row.code), _fold(row.iso639_3 or row.code))}
+    taken = {spelling: row for row in built_in for spelling in row.spellings()}
     try:
         table = tomllib.loads(file.read_text("utf-8-sig"))
         rows = [Language(code=code, **row) for code, row in table.items()]
@@ -134,7 +135,26 @@ def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
             raise LanguageError(
                 f"{ADDED}: {file}: [{row.code}]: already known as {existing.name} ({existing.code}).", "Remove it."
             )
+        if unknown := [script for script in row.scripts if not _is_script(script)]:
+            raise LanguageError(
+                f"{ADDED}: {file}: [{row.code}]: unknown script {unknown[0]!r}.",
+                "Use codes of ISO 15924 that Unicode has, such as Latn, or Hani for Chinese characters.",
+            )
+        taken |= {_fold(spelling): row for spelling in (row.code, row.iso639_3 or row.code)}
     return rows
+
+
+def _is_script(code: str) -> bool:
+    """Return whether Unicode has a script of this code, written like Latn."""
+    import polars as pl  # noqa: PLC0415 -- its regular expressions know the scripts; only this function needs it
+
+    if not _SCRIPT.fullmatch(code):
+        return False
+    try:
+        pl.Series([""]).str.contains(rf"\p{{{code}}}")
+    except pl.exceptions.ComputeError:
+        return False
+    return True
 
 
 def _by_spelling() -> dict[str, Language]:

@@ -8,7 +8,7 @@ The package contains a model of its own; docs/explanation/identification.md says
 """
 
 from lrldata.langid.binding import BINDINGS, is_right
-from lrldata.langid.decide import Verdict, decide, decide_all, margins_of
+from lrldata.langid.decide import Verdict, alike, decide, decide_all, margins_of
 from lrldata.langid.labels import codes_of
 from lrldata.langid.model import LanguageModel, Prediction
 from lrldata.langid.named import COMPACT, GLOTLID, LID176, NAMES, NO_MODEL, load_model
@@ -25,6 +25,7 @@ __all__ = [
     "LanguageModel",
     "Prediction",
     "Verdict",
+    "alike",
     "codes_of",
     "decide",
     "decide_all",

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+ALIKE = 0.5  # the margin from which a model cannot tell two languages apart
+
 Kind = Literal["keep", "other", "unsure"]
 Reason = Literal["language", "no_letters", "low_probability", "close_rival", "other_language"]
 
@@ -96,6 +98,11 @@ def margins_of(language: str) -> Mapping[str, float]:
     Codes are those of `lrldata.language`; the margins come from confusable.toml.
     """
     return _margins().get(language, {})
+
+
+def alike(language: str) -> frozenset[str]:
+    """Return the languages that a model cannot tell apart from a language, by margins of at least `ALIKE`."""
+    return frozenset(rival for rival, margin in margins_of(language).items() if margin >= ALIKE)
 
 
 @cache

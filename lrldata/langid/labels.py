@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from lrldata.language import languages
+from lrldata.language import Language, languages
 
 
 def codes_of(labels: Iterable[str]) -> dict[str, str | None]:
@@ -14,9 +14,9 @@ def codes_of(labels: Iterable[str]) -> dict[str, str | None]:
     Labels come without `__label__`: `ron_Latn`, `ron-Latn`, `ron` or `ro`. They are read together, because the same
     three letters mean one language in Wikipedia's codes (which include two-letter ones) and another in ISO 639-3.
     """
-    all_labels = list(labels)
+    all_labels, known = list(labels), _by_label(languages())
     wikipedia = _exceptions()["wikipedia"] if any(len(label) == 2 for label in all_labels) else {}
-    return {label: wikipedia.get(label) or _code(label.replace("-", "_")) for label in all_labels}
+    return {label: wikipedia.get(label) or known.get(label.replace("-", "_")) for label in all_labels}
 
 
 @cache
@@ -25,11 +25,11 @@ def _exceptions() -> dict[str, dict[str, str]]:
 
 
 @cache
-def _by_label() -> dict[str, str]:
+def _by_label(table: tuple[Language, ...]) -> dict[str, str]:
     """Return the code for every known label: exact columns first, then codes with each script of the row."""
     code_of = dict(_exceptions()["script"])
     # A row for a second script (`kas_Deva`) shares its ISO codes with the main row, which wins.
-    rows = sorted(languages(), key=lambda row: "_" in row.code)
+    rows = sorted(table, key=lambda row: "_" in row.code)
     for row in rows:
         for label in (row.sib200, row.flores, row.glotcc):
             if label:
@@ -42,7 +42,3 @@ def _by_label() -> dict[str, str]:
                 for script in row.scripts:
                     code_of.setdefault(f"{code}_{script}", row.code)
     return code_of
-
-
-def _code(label: str) -> str | None:
-    return _by_label().get(label)

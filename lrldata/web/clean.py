@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from lrldata.langid import LanguageModel, decide_all, margins_of, threshold_of
+from lrldata.langid import LanguageModel, alike, decide_all, margins_of, threshold_of
 from lrldata.language import Language
 from lrldata.web import line_filters, pii, sentences
 from lrldata.web.decontaminate import ProtectedText
@@ -157,8 +157,12 @@ def _identify(judged: pl.DataFrame, context: CleaningContext, model: LanguageMod
     empty = identified.clear(len(judged))
     judged = judged.with_columns(empty[name].scatter(places, identified[name]) for name in identified.columns)
     size = pl.col("text").str.len_chars()
-    own, other = (size.filter(pl.col("kind") == kind).sum().over("doc") for kind in ("keep", "other"))
-    mostly = (own < rules()["least_language"] * (own + other)) | ~(pl.col("taken_for") == code).any().over("doc")
+    rivals = alike(code)
+    either = (pl.col("kind") == "unsure") & pl.col("taken_for").is_in([code, *rivals]) & bool(rivals)
+    own = size.filter((pl.col("kind") == "keep") | either).sum().over("doc")
+    other = size.filter(pl.col("kind") == "other").sum().over("doc")
+    none = ~((pl.col("taken_for") == code) | either).any().over("doc")
+    mostly = (own < rules()["least_language"] * (own + other)) | none
     reason = (
         pl.when(pl.col("reason").is_not_null())
         .then("reason")

@@ -50,13 +50,15 @@ def kin_of(language: Language, scripts: tuple[str, ...] | None, labels: Iterable
     These languages differ from it only in spelling, as Bosnian and Croatian differ from Serbian in Latin script. Raises
     UsageError if there are none: all text in the script would be dropped as that of another language.
     """
+    labels = list(labels)
     known = [script for label in labels if (script := _script_of(label, language))]
     kin: set[str] = set()
     for script in scripts or ():
         if not known or script in known or "" in known:
             continue
         similar = {code for code, margin in margins_of(language.code).items() if margin >= _SAME}
-        candidates = {row.code for row in languages() if row.code in similar and script in row.scripts}
+        rows = [row for row in languages() if row.code in similar]
+        candidates = {row.code for row in rows if any(_script_of(label, row) == script for label in labels)}
         if not candidates:
             raise UsageError(
                 f"--scripts: the language identification model {model!r} knows {language.name} only in "

@@ -510,9 +510,13 @@ def test_a_script_of_the_language_is_kept_on_request() -> None:
 def test_a_script_that_cannot_be_kept_is_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match=r"has Romanian \(ro\) in Latn, not Cyrl"):
         requested_scripts(find("ro"), "ro", "Cyrl")
-    kazakh = find("kk")
-    with pytest.raises(UsageError, match="knows Kazakh only in Cyrl: text in Arab would be dropped"):
-        explain("x", kazakh, scripts=requested_scripts(kazakh, "kk", "Arab"))
+    for code, script, message in [
+        ("kk", "Arab", "knows Kazakh only in Cyrl: text in Arab would be dropped"),
+        ("bm", "Nkoo", "knows Bambara only in Latn: text in Nkoo would be dropped"),
+    ]:
+        language = find(code)
+        with pytest.raises(UsageError, match=message):
+            explain("x", language, scripts=requested_scripts(language, code, script))
 
 
 # JSON

@@ -8,7 +8,7 @@ import pytest
 from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.triples import in_scripts
 from lrldata.errors import LanguageError, UsageError
-from lrldata.langid import load_model
+from lrldata.langid import codes_of, load_model
 from lrldata.language import COMPOSITE_SCRIPTS, find, find_recorded, language_name, languages, parse
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.progress import Progress
@@ -95,7 +95,9 @@ def custom_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_custom_language_is_found_and_built(
     custom_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert codes_of(["tly_Latn"]) == {"tly_Latn": None}
     custom_file.write_text(TALYSH, "utf-8")
+    assert codes_of(["tly_Latn"]) == {"tly_Latn": "tly"}
     assert {find(typed).code for typed in ("tly", "Talysh", "tolışi", "tly_Latn")} == {"tly"}
     assert languages()[-1].scripts == ("Latn", "Cyrl")
     (tmp_path / "a.txt").write_text(
@@ -132,6 +134,10 @@ def test_a_custom_language_is_found_and_built(
         ('[tly]\nnam = "x"', "nam"),
         ('[ro]\nname = "x"', r"\[ro\]: already known as Romanian"),
         ('[zz]\nname = "x"\niso639_3 = "ron"', "already known as Romanian"),
+        ('[rum]\nname = "x"', "already known as Romanian"),
+        ('[xa]\nname = "x"\niso639_3 = "xyz"\n[xyz]\nname = "y"', r"\[xyz\]: already known as x"),
+        ('[xyz]\nname = "x"\nscripts = ["latn"]', "unknown script 'latn'"),
+        ('[xyz]\nname = "x"\nscripts = ["Xyzz"]', "unknown script 'Xyzz'"),
         ('["../x"]\nname = "x"', "not a language code"),
         ("a = 1", "own.toml"),
     ],

@@ -646,3 +646,28 @@ def test_samples_merged_in_any_order_are_the_same() -> None:
         rng.shuffle(measured)
         assert samples.merge(parts, 3) == merged
         assert samples.thresholds(measured) == thresholds
+
+
+ARABIC = """أعلنت البلدية اليوم أن المكتبة العامة ستفتح أبوابها من جديد في الشهر القادم.
+بني هذا الجسر في عام ١٩٣٢ ويبلغ طوله نحو أربعمائة متر.
+أوصت اللجنة في تقريرها بزيادة الإنفاق على المدارس والمستشفيات."""
+PERSIAN = """کتابخانهٔ شهر پس از شش ماه ترمیم دوباره به روی مردم باز شد.
+شاروالی اعلام کرد که کار سرک جدید تا پایان سال آینده تکمیل می‌شود.
+این پل در سال ۱۹۳۲ ساخته شده است و حدود چهارصد متر طول دارد."""
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_kept"),
+    [
+        ("ar", ARABIC, True),
+        ("arz", ARABIC, True),
+        ("fa", PERSIAN, True),
+        ("prs", PERSIAN, True),
+        ("ar", PERSIAN, False),
+    ],
+)
+def test_text_in_one_of_two_languages_that_the_model_cannot_tell_apart_is_kept(
+    code: str, text: str, is_kept: bool
+) -> None:
+    result = clean(documents(text), CleaningContext(find(code), load_model()))
+    assert result["reason"].is_null().all() if is_kept else result["reason"].is_not_null().all(), result
