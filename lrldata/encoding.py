@@ -17,7 +17,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xfd7zXZ", "compressed with xz", "Decompress it, e.g. with `unxz`."),
     (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "Decompress it, e.g. with `unzstd`."),
     (b"PAR1", "a Parquet file", "Write its text to a .txt file, one sentence or paragraph per line."),
-    (b"\xd0\xcf\x11\xe0", "an old Word or Excel file", "Save its text as .txt."),
+    (b"\xd0\xcf\x11\xe0", "an old or password-protected Word or Excel file", "Save its text as .txt."),
     (codecs.BOM_UTF16_LE, "in UTF-16", _CONVERT_UTF16),
     (codecs.BOM_UTF16_BE, "in UTF-16", _CONVERT_UTF16),
 )

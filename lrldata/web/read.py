@@ -22,7 +22,8 @@ from lrldata.web import fields
 from lrldata.web.decoded import LONGEST_LINE, blocks_of, lines_of
 from lrldata.web.fields import SPLIT, TOO_LONG, as_number, as_texts, parse_line, text_of
 from lrldata.web.inputs import OFFICE, TABLES, ending_of, type_of
-from lrldata.web.marked import lines_of_packed, lines_of_text
+from lrldata.web.marked import lines_of_marked
+from lrldata.web.office import lines_of_archive
 from lrldata.web.packed import unpacked
 from lrldata.web.parquet import ColumnError, is_text, read_frames
 from lrldata.web.plain import PART, ROWS, paragraphs
@@ -149,9 +150,9 @@ def _plain_lines(shard: Shard, stream: BinaryIO) -> Iterator[str]:
     """Yield the lines of text of a file that is not a table."""
     kind = str(type_of(shard.name))
     if kind in OFFICE:
-        return lines_of_packed(kind, stream)
+        return lines_of_archive(kind, stream)
     lines = lines_of(shard, unpacked(stream, shard.name))
-    return lines if kind == "text" else lines_of_text(kind, lines)
+    return lines if kind == "text" else lines_of_marked(kind, lines)
 
 
 def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.DataFrame]:

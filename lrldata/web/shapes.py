@@ -18,6 +18,7 @@ _NUMBER = re.compile(
     r"|[\[(]?\d{1,3}:\d{1,3}[\])]?"  # 1:2, [1:2]
     r"|\[\d{1,7}\]|\(\d{1,7}\)|\d{1,7}[.):]?)\s+(?=\S)"  # 2, 2., (2)
 )
+_YEARS = range(1000, 2101)
 _DIGITS = re.compile(r"\d+")
 _FOLLOWING = 0.5  # share of the numbers that are one more than the previous one
 _SHORT = 0.75  # minimum length of wrapped lines, as a share of the longest line
@@ -111,6 +112,10 @@ def _is_counted(lines: Sequence[str]) -> bool:
     """Return whether lines begin with numbers that count them or their verses, and not with years, times or amounts."""
     matches = [match for line in lines if (match := _NUMBER.match(line))]
     last = [int(_DIGITS.findall(match[0])[-1]) for match in matches]
+    if matches and all(
+        match[0].strip().isdecimal() and number in _YEARS for match, number in zip(matches, last, strict=True)
+    ):
+        return False
     following = sum(two == one + 1 for one, two in pairwise(last))
     return len(matches) >= _MOST * len(lines) and following >= _FOLLOWING * (len(last) - 1)
 

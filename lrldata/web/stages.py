@@ -88,6 +88,7 @@ def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
         "samples": samples.draw(dropped.drop("doc").rename({"name": "doc"}), CODES, samples.DROPPED),
         "measured": samples.measure(judged.with_columns(rival=rival), documents),
         "columns": _columns(read),
+        "files": read["doc"].str.replace(r"#\d+$", "").unique(maintain_order=True).to_list(),
     }
     part.write_summary(summary)
     return int(judged["bytes"].sum())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 _DELIMITERS = ",;\t"  # of CSV, as programs in different countries write it
+_SEPARATOR = re.compile(r'\ufeff?"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 # Column names that identify a first line as a header.
 _USUAL = frozenset("id text sentence content url path title lang language label client_id translation".split())
@@ -34,6 +35,8 @@ def read_csv(
     In a file with `tabs` (TSV), quotation marks may enclose fields, as in CSV, or be plain text. They are text, except
     around a whole field, if every line has all columns or if they do not pair up in the whole file. If `text_column` is
     a number that is not a name in the first line, columns are named by their numbers, from 1.
+
+    Excel's first line `sep=;` names the delimiter.
     """
     if not tabs:
         yield from _rows(lines(), longest, None, csv.QUOTE_MINIMAL, text_column)
@@ -43,8 +46,9 @@ def read_csv(
             yield row._replace(values={name: unquoted(field) for name, field in row.values.items()})
         return
     try:
-        for _ in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, text_column):
-            pass
+        for row in _rows(lines(), longest, "\t", csv.QUOTE_MINIMAL, text_column):
+            if any("\t" in field and "\n" in field for field in row.values.values()):
+                raise ValueError(f"{row.where}: quotation marks of several rows")  # noqa: TRY301 -- caught below
     except ValueError:
         yield from _rows(lines(), longest, "\t", csv.QUOTE_NONE, text_column)
     else:
@@ -70,11 +74,14 @@ def _rows(
 ) -> Iterator[Row]:
     csv.field_size_limit(longest)
     feed = _Feed(lines, longest)
-    first = next((line for line in feed if line.strip()), None)
-    if first is None:
+    filled = (line for line in feed if line.strip())
+    first = next(filled, "")
+    if named := _SEPARATOR.fullmatch(first):
+        first = next(filled, "")
+    if not first:
         return
     feed.back(first)
-    chosen = delimiter or _delimiter(first)
+    chosen = delimiter or (named[1] if named else _delimiter(first))
     reader = csv.reader(feed, delimiter=chosen, strict=True, quoting=quoting)
     header: list[str] | None = None
     is_row = False  # whether the first line is a row, not a header

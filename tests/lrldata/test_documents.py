@@ -14,11 +14,13 @@ from lrldata.language import find, languages
 from lrldata.manifest_schema import Code
 from lrldata.web.characters import SENTENCE_MARKS, scale_of
 from lrldata.web.document_filters import ENDED
+from lrldata.web.page import lines_of_html
 from lrldata.web.phrases import SENTENCE_END
 from lrldata.web.read import Columns, find_shards, read_parts
 from lrldata.web.repair import main_script
 from lrldata.web.sentences import cut
 from lrldata.web.shapes import Shape, ends_sentence, shape_of
+from lrldata.web.usfm import lines_of_usfm
 
 FIRST = "Il-bniedem mar il-belt biex jixtri ħobż frisk."
 BEGIN, REST = FIRST[:22], FIRST[23:]  # without the space between them
@@ -177,15 +179,183 @@ USFM = (
     ids=lambda write_file: write_file.__name__,
 )
 def test_documents_are_read_by_paragraph(write_file: Callable[[Path], Path], tmp_path: Path) -> None:
-    (shard,) = find_shards(write_file(tmp_path), None)
+    assert lines_in(write_file(tmp_path)) == [FIRST, SECOND]
+
+
+def lines_in(file: Path) -> list[str]:
+    (shard,) = find_shards(file, None)
     texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
-    assert [text.strip() for text in texts if text.strip()] == [FIRST, SECOND]
+    return [text.strip() for text in texts if text.strip()]
+
+
+@pytest.mark.parametrize(
+    ("html", "lines"),
+    [
+        ("<datalist><option value=a><option value=b></datalist><p>text</p>", ["text"]),
+        ("<select><option>mt<option>en</select><p>text</p>", ["text"]),
+        ("<p>one <style>a {}</style>two <svg><title>x</title></svg>three</p>", ["one two three"]),
+        ("<p>word<sup class=reference><a href=#n>[1]</a></sup>, m<sup>2</sup></p>", ["word, m2"]),
+        ('<p>word<a epub:type="noteref" href="n.xhtml">1</a> and<a href="#b"><sup>2</sup></a> m</p>', ["word and m"]),
+        ('<p>te<span epub:type="pagebreak"><span>3</span></span>xt<span role="doc-pagebreak">4</span>.</p>', ["text."]),
+        ("<p><ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp>字<rt>ji</ruby>です</p>", ["漢字です"]),
+        ("<p>He <del>gone</del><ins>came</ins>.</p><p>a<del>open</p><p>b</p>", ["He came.", "a", "b"]),
+        ("<pre>one\ntwo\n\nthree</pre><p>four\nfive</p>", ["one", "two", "three", "four five"]),
+        ("<aside>x<p>y</aside>text<footer>z</footer>", ["text"]),
+    ],
+)
+def test_a_page_keeps_its_text_without_marks_and_readings(html: str, lines: list[str]) -> None:
+    assert list(lines_of_html([f"<html><body>{html}</body></html>"])) == lines
+
+
+@pytest.mark.parametrize(
+    ("usfm", "lines"),
+    [
+        ("\\s1 Head\n\\lim1 kept\n\\po more\n\\lf end", ["kept", "more", "end"]),
+        ("\\is Head\n\\imi kept\n\\ipq quoted\n\\iq1 in\n\\iq2 verse", ["kept", "quoted in verse"]),
+        ("\\p\n\\v 1 \\rb 何|なに\\rb*も\\rb 無|な\\rb*い", ["何も無い"]),
+        ("\\p\n\\v 1 सृष्टि की | पृथ्वी \\nd यहोवा\\nd* का |\n\\v 2 और", ["सृष्टि की | पृथ्वी यहोवा का | और"]),
+        ('\\p\n\\v 1 \\w word|lemma="a"\n x-b="c"\\w* next', ["word next"]),
+        ("\\tr \\tc1 Judah \\tcr2 four \\tc3-4 Nahshon", ["Judah four Nahshon"]),
+        ("\\qa Aleph\n\\q1\n\\v 1 Happy\n\\qa Beth\n\\q1\n\\v 9 How", ["Happy", "How"]),
+        ("\\p\n\\v 1 him. \\cat History\\cat*\n\\v 2 he\\fm 3\\fm* said", ["him. he said"]),
+        ("\\ip intro\n\\ipr (50.24)", ["intro"]),
+        ('\\p\n\\v 1 \\zaln-s | x-strong="H1"\n\\w In|x="1"\\w*\n\\zaln-e\\* it', ["In it"]),
+    ],
+)
+def test_verses_are_whole_and_without_what_is_not_text(usfm: str, lines: list[str]) -> None:
+    assert list(lines_of_usfm(f"\\id GEN\n\\c 1\n{usfm}\n".splitlines(keepends=True))) == lines
+
+
+def word_file(folder: Path, *paragraphs: str) -> Path:
+    body = "".join(f"<w:p>{paragraph}</w:p>" for paragraph in paragraphs)
+    parts = {
+        "_rels/.rels": "<a/>",
+        "word/document.xml": f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>',
+    }
+    return write_zip(folder / "a.docx", parts)
+
+
+def run(text: str, mark: str = "") -> str:
+    return f"<w:r><w:rPr>{mark}</w:rPr><w:t>{text}</w:t></w:r>"
+
+
+def test_words_in_word_are_whole_and_hidden_text_is_left_out(tmp_path: Path) -> None:
+    drop = '<w:pPr><w:framePr w:dropCap="drop" w:lines="3"/></w:pPr>'
+    file = word_file(
+        tmp_path,
+        drop + run("I"),
+        run("l-bniedem mar."),
+        run("Se")
+        + run("hidden", "<w:vanish/>")
+        + run("wwa", '<w:vanish w:val="0"/>')
+        + "<w:r><w:ptab/></w:r>"
+        + run("x."),
+        '<w:r><w:sym w:font="SILDoulosIPA" w:char="F0E9"/></w:r>'
+        + run("a")
+        + '<w:r><w:sym w:font="Wingdings" w:char="F0E0"/></w:r>',
+        f"<w:r><w:ruby><w:rt>{run('kan')}</w:rt><w:rubyBase>{run('漢')}</w:rubyBase></w:ruby></w:r>" + run("字"),
+    )
+    assert lines_in(file) == ["Il-bniedem mar.", "Sewwa x.", "\uf0e9a", "漢字"]
+
+
+def test_alternative_text_of_pictures_is_left_out(tmp_path: Path) -> None:
+    svg = "urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0"
+    text = (
+        f'<o:document-content xmlns:o="{OFFICE}" xmlns:text="{T}" xmlns:svg="{svg}"><o:body><text:p>Before'
+        "<frame><svg:title>A</svg:title><svg:desc>cat</svg:desc></frame> after <text:ruby><text:ruby-base>漢"
+        "</text:ruby-base><text:ruby-text>kan</text:ruby-text></text:ruby>.</text:p></o:body></o:document-content>"
+    )
+    assert lines_in(write_zip(tmp_path / "a.odt", {"content.xml": text})) == ["Before after 漢."]
+
+
+def repacked(file: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file
+
+
+def test_old_and_differently_encoded_books_are_read(tmp_path: Path) -> None:
+    def change(parts: dict[str, bytes]) -> None:
+        parts["o/book.opf"] = parts["o/book.opf"].replace(b"http://www.idpf.org/2007/opf", b"http://openebook.org/")
+        parts["o/t/a.xhtml"] = parts["o/t/a.xhtml"].decode().encode("utf-16")
+        chapter = '<?xml version="1.0" encoding="windows-1251"?><p>Добър ден.</p>'
+        parts["o/t/b b.xhtml"] = chapter.encode("windows-1251")
+
+    assert lines_in(repacked(epub(tmp_path), change)) == [FIRST, "Добър ден."]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("META-INF/encryption.xml", b'<e><r URI="o/t/a.xhtml"/></e>', r"t/a\.xhtml is encrypted \(DRM\)"),
+        ("o/t/a.xhtml", b"<p>\xff\xfa</p>", r"t/a\.xhtml is not text in utf-8"),
+        ("o/book.opf", b"<package/>", "its package lists no chapters"),
+    ],
+)
+def test_a_book_that_cannot_be_read_is_an_error_with_the_cause(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    file = repacked(epub(tmp_path), lambda parts: parts.update({name: content}))
+    with pytest.raises(InputError, match=message):
+        lines_in(file)
+
+
+def test_a_protected_word_file_is_recognized(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    with pytest.raises(InputError, match=r"not a valid \.docx file: it is an old or password-protected"):
+        lines_in(tmp_path / "a.docx")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        ("a.srt", "1\n00:00:01,000-->00:00:02, 500\nOne.\n\n2\n0:00:03.0 -> 0:00:04.0\nTwo.\n", ["One.", "Two."]),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,500\nHalf\n\nand half.\n", ["Half and half."]),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,500\nHi\n2\n00:00:03,000 --> 00:00:04,500\nto 7\n8\n", ["Hi to 7 8"]),
+        (
+            "a.vtt",
+            "WEBVTT\n\n00:01.000 --> 00:02.000\nOne.\n\nNOTE me\n\n00:03.000 --> 00:04.000\nTwo.\n",
+            ["One.", "Two."],
+        ),
+    ],
+)
+def test_subtitles_in_the_forms_that_programs_write_are_read(
+    name: str, text: str, lines: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    assert lines_in(tmp_path / name) == lines
+
+
+def test_subtitles_without_times_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("Only text.\n", "utf-8")
+    with pytest.raises(InputError, match="has no times"):
+        lines_in(tmp_path / "a.srt")
+
+
+def test_tables_as_excel_and_hand_editing_leave_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\r\nid;text\r\n1;Bonġu, kollha\r\n", "utf-8")
+    assert lines_in(tmp_path / "a.csv") == ["Bonġu, kollha"]
+    rows = 'id\ttext\tnote\n1\t"Mur hemm.\n2\tTieni\n3\tejja hawn"\n'
+    (tmp_path / "a.tsv").write_text(rows, "utf-8")
+    assert lines_in(tmp_path / "a.tsv") == ['"Mur hemm.', "Tieni", 'ejja hawn"']
+
+
+def test_a_file_without_text_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        (tmp_path / "in" / f"{number}.txt").write_text("\n".join(f"{text} {number}" for text in SENTENCES), "utf-8")
+    word_file(tmp_path / "in", "<w:r><w:drawing/></w:r>").rename(tmp_path / "in" / "scan.docx")
+    dataset = build("mt", source="web", input=tmp_path / "in", out=tmp_path, cache=tmp_path, documents="lines")
+    manifest = json.loads((dataset.path / "manifest.json").read_text("utf-8"))
+    assert manifest["skipped"] == {"scan.docx": "it holds no text"}
 
 
 def test_cues_that_begin_like_webvtt_blocks_are_text(tmp_path: Path) -> None:
-    (shard,) = find_shards(srt_with_capitals(tmp_path), None)
-    texts = [text for part in read_parts(shard, Columns(lines=True)) for text in part["text"]]
-    assert [text.strip() for text in texts if text.strip()] == [FIRST, "NOTE is a word here.", "STYLE too."]
+    assert lines_in(srt_with_capitals(tmp_path)) == [FIRST, "NOTE is a word here.", "STYLE too."]
 
 
 @pytest.mark.parametrize("name", ["a.docx", "a.odt", "a.epub"])
@@ -243,6 +413,7 @@ def test_numbers_and_verse_references_before_all_lines_are_removed(prefix: str, 
     "lines",
     [
         [f"{year} bdiet il-gwerra l-kbira" for year in (1914, 1939, 1950, 1967, 1973, 1982, 1991)],
+        [f"{year} kienet sena ta' gwerra" for year in range(1939, 1950)],
         [f"{hour}:30 Quddiesa fil-parroċċa" for hour in (6, 8, 9, 11, 17, 19)],
         [f"{grams} gramma dqiq u ftit melħ" for grams in (500, 250, 100, 2, 3, 40)],
     ],

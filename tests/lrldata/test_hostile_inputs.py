@@ -32,8 +32,10 @@ from lrldata.errors import InputError
 from lrldata.langid import binding, load_model, named
 from lrldata.langid.modelfile import read_layout
 from lrldata.manifest import sha256_of
-from lrldata.web import decoded, garbled, marked, parquet, pii, plain, read
+from lrldata.web import decoded, garbled, parquet, pii, plain, read
 from lrldata.web.letters import join_hyphens
+from lrldata.web.office import lines_of_archive
+from lrldata.web.page import lines_of_html
 from lrldata.web.read import Columns, Shard, find_shards, read_parts
 
 Make = Callable[..., Path]
@@ -383,7 +385,7 @@ def test_hostile_files_are_left_out_and_listed_with_skip_bad(lrldata: Any, tmp_p
 
 def test_a_page_with_sections_that_are_not_html_is_read() -> None:
     page = ["<p>a</p><![foo[ x ]]><p>b</p>", "<![\n x ]]><![if !IE]><p>c <![CDATA[x > <b>y</b>]]>d</p><![endif]>"]
-    assert list(marked.lines_of_text("html", page)) == ["a\n", "b\n", "c d\n"]
+    assert list(lines_of_html(page)) == ["a", "b", "c d"]
 
 
 @pytest.mark.parametrize("page", ["<a " * 70_000, '<a b="' * 70_000, "<p>a</p>" * 9_000 + "<a " * 70_000])
@@ -397,7 +399,7 @@ def test_a_page_of_unclosed_tags_is_refused_quickly(page: str, tmp_path: Path) -
 
 def test_unclosed_elements_without_text_take_little_time() -> None:
     start = time.process_time()
-    assert list(marked.lines_of_text("html", ["<aside>" * 20_000 + "</b>" * 20_000 + "<body><p>a</p>"])) == ["a\n"]
+    assert list(lines_of_html(["<aside>" * 20_000 + "</b>" * 20_000 + "<body><p>a</p>"])) == ["a"]
     assert time.process_time() - start < 2
 
 
@@ -414,7 +416,7 @@ def docx_with(path: Path, between: str) -> Path:
 def test_a_document_of_elements_without_text_takes_little_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     with docx_with(tmp_path / "a.docx", "<x/>" * 200_000).open("rb") as stream:
-        assert list(marked.lines_of_packed("docx", stream)) == ["unu\n", "doi\n"]
+        assert list(lines_of_archive("docx", stream)) == ["unu\n", "doi\n"]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5_000_000, "all 200,000 elements would take 20 MB"
@@ -444,13 +446,13 @@ def test_a_chapter_is_read_once_and_the_size_of_a_book_is_limited(tmp_path: Path
                 book.writestr(part, content)
         return tmp_path / name
 
-    lines = list(marked.lines_of_packed("epub", io.BytesIO(original)))
+    lines = list(lines_of_archive("epub", io.BytesIO(original)))
     with with_chapters("again.epub", spellings, {"o/cover.bmp": " " * (30 << 20)}).open("rb") as stream:
-        assert list(marked.lines_of_packed("epub", stream)) == lines, "a picture may be of any size"
+        assert list(lines_of_archive("epub", stream)) == lines, "a picture may be of any size"
     chapters = {f"o/t/{number}.xhtml": "<p>a</p>" + " " * (1 << 20) for number in range(20)}
     file = with_chapters("many.epub", [name.removeprefix("o/") for name in chapters], chapters)
     with file.open("rb") as stream, pytest.raises(ValueError, match="more than 200 times the size of the file"):
-        list(marked.lines_of_packed("epub", stream))
+        list(lines_of_archive("epub", stream))
 
 
 HALF, SIGNS = np.array([0.5]), {"least_signs": 3, "letters_per_sign": 10.0}
