@@ -13,6 +13,7 @@ from hub_cards.task_scores import TaskScore, read_task_scores
 from lrldata.dataset import content_of, open_shards
 from lrldata.errors import StorageError
 from lrldata.language import Language, find_recorded
+from lrldata.layout import PATTERNS, source_of_adapter
 from lrldata.manifest import (
     ADAPTER,
     DATASET,
@@ -32,7 +33,7 @@ from lrldata.manifest import (
 from lrldata.paths import OpenFolder, walk
 from lrldata.review.summary import summary_of
 from lrldata.versions import versions_of
-from lrldata.workspace import PATTERNS, requested_codes, source_of_adapter
+from lrldata.workspace import requested_codes
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
 RUN_FILE = "run.json"  # only time and machine, and may be missing from a copy of an adapter

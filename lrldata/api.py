@@ -10,11 +10,12 @@ from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
 from lrldata.language import Language, as_typed, find, parse
 from lrldata.language import languages as table
+from lrldata.layout import dataset_path
 from lrldata.progress import Progress
 from lrldata.remote import as_folder, is_remote, opened
 from lrldata.settings import AnyPath, as_path, joined
 from lrldata.web.config import WebConfig, is_web, load_web_config
-from lrldata.workspace import Dataset, dataset_path
+from lrldata.workspace import Dataset
 
 if TYPE_CHECKING:
     from lrldata.langid import Prediction

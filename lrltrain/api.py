@@ -10,9 +10,10 @@ from lrldata.errors import UsageError
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
+from lrldata.layout import ADAPTERS, DATASETS
 from lrldata.manifest import MANIFEST
 from lrldata.settings import AnyPath, as_path, read_toml
-from lrldata.workspace import ADAPTERS, DATASETS, Dataset
+from lrldata.workspace import Dataset
 from lrltrain.config import load_eval_config, load_fit_configs
 from lrltrain.options import EvalOptions, FitOptions, PromptOptions
 from lrltrain.prompting.config import load_prompt_config

@@ -18,6 +18,7 @@ from lrldata.dataset import content_of, open_shards
 from lrldata.encoding import undecodable
 from lrldata.errors import InputError, StorageError, UsageError, first_line
 from lrldata.language import Language
+from lrldata.layout import dataset_path
 from lrldata.manifest import MANIFEST, fingerprint, identity, sha256_of
 from lrldata.normalize import normalize
 from lrldata.output import note
@@ -25,7 +26,6 @@ from lrldata.paths import safe_name
 from lrldata.web.inputs import is_packed, type_of
 from lrldata.web.plain import column_of_text
 from lrldata.web.shapes import Shape, ShapeError, shape_of
-from lrldata.workspace import dataset_path
 from lrltrain.config import FitConfig
 
 LINES_PER_BATCH = 1_000

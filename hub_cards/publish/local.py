@@ -15,9 +15,9 @@ from hub_cards.publish.plan import README
 from hub_cards.publish.record import FIRST
 from hub_cards.publish.repository import LocalFile, Repository, adapter_repository, dataset_repository
 from lrldata.errors import InputError, StorageError
+from lrldata.layout import ADAPTERS, DATASETS, card_path, dataset_path
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, reporting_invalid_content, write_bytes, write_text
 from lrldata.paths import inside
-from lrldata.workspace import ADAPTERS, DATASETS, card_path, dataset_path
 
 PAGE = "index.html"
 UNKNOWN = License("unknown")

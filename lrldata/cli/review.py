@@ -116,8 +116,9 @@ def _merge(dataset: Path, files: list[Path], *, as_json: bool) -> None:
 
 def dataset_folder(folder: Path, lang: str | None, source: str | None) -> Path:
     """Return the folder of the requested dataset. Raises UsageError unless exactly one matches."""
+    from lrldata.layout import finished
     from lrldata.manifest import DATASET, MANIFEST, kind_of
-    from lrldata.workspace import finished, requested_codes
+    from lrldata.workspace import requested_codes
 
     if (folder / MANIFEST).is_file():
         if kind_of(folder) != DATASET:

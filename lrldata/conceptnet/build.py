@@ -28,6 +28,7 @@ from lrldata.dataset import write_dataset
 from lrldata.errors import IncompleteError, InputError, UsageError
 from lrldata.folder import lock, sweep
 from lrldata.language import COMPOSITE_SCRIPTS, Language, parse
+from lrldata.layout import dataset_path
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
@@ -36,7 +37,7 @@ from lrldata.review.verdicts import line_id
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
 from lrldata.threads import cores
-from lrldata.workspace import Dataset, dataset_path
+from lrldata.workspace import Dataset
 
 ALL_SCRIPTS = "any"
 AT_ONCE = 4  # languages in parallel: a single one has too few rows to keep all cores busy

@@ -5,7 +5,7 @@ All of this is decided by name before any file is read, so that a build can repo
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lrldata.errors import InputError, NoDataError
 from lrldata.language import languages
+from lrldata.layout import TOPS, is_workspace
 
 # File types by extension, in any case. Files of the types in PACKED may also have one of ENDINGS after it.
 TYPES: Mapping[str, str] = {
@@ -126,15 +127,16 @@ def is_packed(name: str) -> bool:
     return bool(ending_of(name))
 
 
-def find_files(path: Path, configuration: str | None = None) -> Inputs:
+def find_files(path: Path, configuration: str | None = None, own: Iterable[Path] = ()) -> Inputs:
     """Return the document files at a path, by name, and what is left out.
 
     In a folder with a copy of GlotCC-V1, only the language's own folder is read (`configuration`, such as mlt-Latn).
-    Links are followed, unless their target is already read. Raises InputError if there is nothing to read, and
-    NoDataError, a kind of it, if the copy only has folders of other languages.
+    Links are followed, unless their target is already read. Folders that commands write, which are `own` and those of
+    workspaces, are not part of the input, so that a second build reads the same files as the first. Raises InputError
+    if there is nothing to read, and NoDataError, a kind of it, if the copy only has folders of other languages.
     """
     if path.is_dir():
-        return _in_folder(path, configuration)
+        return _in_folder(path, configuration, own)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder.", f"Give --input a folder or file of these kinds: {KINDS}.")
     if not path.is_file():
@@ -147,9 +149,9 @@ def find_files(path: Path, configuration: str | None = None) -> Inputs:
     return Inputs([(path.name, path)])
 
 
-def _in_folder(root: Path, configuration: str | None) -> Inputs:
+def _in_folder(root: Path, configuration: str | None, own: Iterable[Path]) -> Inputs:
     inputs = Inputs()
-    entries = sorted(_Walk(root, inputs).files(), key=lambda entry: entry[1])
+    entries = sorted(_Walk(root, inputs, own).files(), key=lambda entry: entry[1])
     for name, path in entries:
         if type_of(name) is None:
             inputs.leave_out("unknown_type", name)
@@ -186,8 +188,9 @@ def _configurations() -> frozenset[str]:
 class _Walk:
     """A walk through a folder: first its own contents, then the targets of its links."""
 
-    def __init__(self, root: Path, inputs: Inputs) -> None:
+    def __init__(self, root: Path, inputs: Inputs, own: Iterable[Path]) -> None:
         self.root, self.inputs = root, inputs
+        self.own = {_identity(folder.stat()) for folder in own if folder.is_dir()}
         self.seen: set[tuple[int, int]] = set()
         self.links: list[tuple[str, Path]] = []
         real = root.resolve()
@@ -208,8 +211,11 @@ class _Walk:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             raise InputError(f"{folder}: cannot be read ({error.strerror}).", "Check its permissions.") from error
+        written = TOPS if not TOPS.isdisjoint(entry.name for entry in entries) and is_workspace(folder) else ()
         for entry in entries:
             name, path = above + entry.name, Path(entry.path)
+            if entry.name in written or (entry.is_dir() and _identity(path.stat()) in self.own):
+                continue
             if entry.name.startswith(".") or entry.name in HIDDEN:
                 self.inputs.leave_out("hidden", name)
             elif entry.is_symlink():

@@ -8,13 +8,13 @@ from typing import Any
 
 from lrldata.errors import InputError, NoDataError
 from lrldata.language import Language, parse
+from lrldata.layout import dataset_path
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.steps import Step
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.inputs import LEFT_OUT, TABLES, find_files, type_of
 from lrldata.web.scripts import requested_scripts
 from lrldata.web.shards import Shard, find_shards, shards_of
-from lrldata.workspace import dataset_path
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def resolve_input(config: WebConfig, language: Language) -> BuildInput:
 
         shards, revision = hub_shards(language, config.revision)
         return BuildInput(shards, revision)
-    inputs = find_files(config.input, language.glotcc)
+    inputs = find_files(config.input, language.glotcc, filter(None, (config.out, config.cache, config.scratch)))
     if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
         raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
     shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)

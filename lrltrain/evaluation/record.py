@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from lrldata.folder import LOCKS, lock, replaced
+from lrldata.layout import TASK_RUNS, is_hidden, score_path
 from lrldata.locks import wait_for_lock
 from lrldata.manifest import (
     MANIFEST,
@@ -31,7 +32,6 @@ from lrldata.manifest import (
     write_manifest,
 )
 from lrldata.versions import versions_of
-from lrldata.workspace import TASK_RUNS, is_hidden, score_path
 from lrltrain.names import base_name
 
 PREDICTIONS, CIRCUMSTANCES = "predictions.parquet", "run.json"

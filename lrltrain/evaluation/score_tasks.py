@@ -8,10 +8,10 @@ from typing import Any
 
 from lrldata.errors import StorageError, UsageError
 from lrldata.language import Language, find, find_recorded
+from lrldata.layout import adapter_path
 from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
-from lrldata.workspace import adapter_path
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.items import Task, TaskData
 from lrltrain.evaluation.overlap import contamination, overlaps

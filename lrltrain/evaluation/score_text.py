@@ -12,6 +12,7 @@ import torch
 from lrldata.errors import InputError, ModelError, StorageError, UsageError
 from lrldata.folder import lock, refuse_foreign_files, replaced
 from lrldata.language import find, find_recorded
+from lrldata.layout import score_path
 from lrldata.manifest import (
     MANIFEST,
     SCORES,
@@ -27,7 +28,6 @@ from lrldata.manifest import (
 )
 from lrldata.output import note
 from lrldata.progress import Progress
-from lrldata.workspace import score_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.bootstrap import interval, ratio

@@ -12,11 +12,11 @@ from transformers.utils import import_utils
 
 from lrldata.errors import StorageError, TrainingError, UsageError
 from lrldata.folder import lock
+from lrldata.layout import tracker_path
 from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
 from lrldata.paths import remove_tree
 from lrldata.progress import Progress
-from lrldata.workspace import tracker_path
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
 from lrltrain.fitting.plan import Adapter, Plan, adapter_name, fused_adapters, is_made, note_other_versions, prepare

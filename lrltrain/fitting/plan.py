@@ -9,10 +9,10 @@ from typing import Any
 
 from lrldata.errors import ModelError, UsageError
 from lrldata.language import Language, find
+from lrldata.layout import adapter_path, source_of_adapter
 from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.versions import other_versions
-from lrldata.workspace import adapter_path, source_of_adapter
 from lrltrain.artifact import NOT_NEEDED, open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.fitting.runs import as_made_with, as_recorded_by

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, is_full, is_panic, one_line
+from lrldata.layout import anchored
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
-from lrldata.workspace import anchored
 from lrltrain.grid.handlers import GROUP_HANDLERS, HANDLERS
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.places import folders_of, made_by, read_by

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrldata.workspace import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
+from lrldata.layout import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 

@@ -27,13 +27,13 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from lrldata.errors import LrlError, StorageError
+from lrldata.layout import anchored
 from lrldata.locks import SHARED, Lock
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, identity, read_beside, sealed, sha256_of, write_json
 from lrldata.manifest_schema import Sha256
 from lrldata.output import note
 from lrldata.paths import PathError, find, inside, safe_name, walk
 from lrldata.remote import Mirror, as_folder, is_remote, mirror_of
-from lrldata.workspace import anchored
 from lrltrain.grid.job import Job, Kind, job_of
 from lrltrain.grid.places import folders_of
 

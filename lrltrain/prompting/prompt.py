@@ -13,10 +13,10 @@ from typing import Any
 import polars as pl
 
 from lrldata.language import parse
+from lrldata.layout import source_of_adapter
 from lrldata.manifest import file_entry, made_with
 from lrldata.output import note
 from lrldata.progress import Progress
-from lrldata.workspace import source_of_adapter
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import Run, earlier_run, exclusive, find_run, folder_of, write_run

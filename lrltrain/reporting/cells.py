@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lrldata.workspace import score_path
+from lrldata.layout import score_path
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.statistics import exchanges_for
 from lrltrain.reporting.conditions import ScoreOrigin, names_of_conditions

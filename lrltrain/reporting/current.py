@@ -6,9 +6,9 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+from lrldata.layout import PATTERNS, is_hidden
 from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
 from lrldata.output import note
-from lrldata.workspace import PATTERNS, is_hidden
 from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.reporting.data_names import Key
 

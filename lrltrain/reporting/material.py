@@ -12,6 +12,7 @@ import yaml
 from lrldata.dataset import SAMPLES, content_of, open_shards
 from lrldata.errors import LanguageError
 from lrldata.language import find
+from lrldata.layout import CARDS, PATTERNS, is_hidden, source_of_adapter
 from lrldata.ledger import Ledger, from_json, unit_of
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest
 from lrldata.paths import OpenFolder, PathError
@@ -19,7 +20,6 @@ from lrldata.report.funnel import Step, funnel
 from lrldata.report.page import sample_of
 from lrldata.report.read import read_samples
 from lrldata.report.samples import DisplayedSample, for_display
-from lrldata.workspace import CARDS, PATTERNS, is_hidden, source_of_adapter
 
 SHOWN = 8  # samples per dataset
 _LONGEST_CARD = 1 << 16  # bytes of a card that are read

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrldata.errors import StorageError
+from lrldata.layout import PATTERNS, is_hidden, score_path, source_of_adapter
 from lrldata.manifest import (
     ADAPTER,
     MANIFEST,
@@ -24,7 +25,6 @@ from lrldata.manifest import (
 )
 from lrldata.output import note
 from lrldata.versions import versions_of
-from lrldata.workspace import PATTERNS, is_hidden, score_path, source_of_adapter
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of

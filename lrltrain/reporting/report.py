@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import InputError, UsageError
+from lrldata.layout import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrldata.manifest import reporting_invalid_content, write_text
 from lrldata.output import note
 from lrldata.paths import remove
-from lrldata.workspace import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.costs import costs

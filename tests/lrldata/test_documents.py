@@ -354,6 +354,28 @@ def test_a_file_without_text_is_recorded(tmp_path: Path) -> None:
     assert manifest["skipped"] == {"scan.docx": "it holds no text"}
 
 
+@pytest.mark.parametrize("out", ["lrl-workspace", "."])
+def test_what_a_build_writes_into_its_input_is_not_input(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        Path(f"{number}.txt").write_text("\n".join(f"{text} {number}" for text in SENTENCES), "utf-8")
+
+    def build_here(out: str) -> tuple[str, list[str]]:
+        dataset = build("mt", source="web", input=".", out=out, cache="cache", documents="lines")
+        manifest = json.loads((dataset.path / "manifest.json").read_text("utf-8"))
+        return dataset.status, [entry["name"] for entry in manifest["inputs"]]
+
+    files = ["0.txt", "1.txt", "2.txt"]
+    assert build_here("earlier") == ("built", files)
+    assert build_here(out) == ("built", files)
+    assert build_here(out) == ("unchanged", files)
+    (tmp_path / "cards").mkdir()
+    Path("cards/3.txt").write_text("\n".join(f"{text} 3" for text in SENTENCES), "utf-8")
+    assert build_here("earlier")[1] == (files if out == "." else [*files, "cards/3.txt"]), "the workspace has cards"
+
+
 def test_cues_that_begin_like_webvtt_blocks_are_text(tmp_path: Path) -> None:
     assert lines_in(srt_with_capitals(tmp_path)) == [FIRST, "NOTE is a word here.", "STYLE too."]
 
