@@ -100,6 +100,16 @@ def _is_own(name: str) -> bool:
     return name in (CARD, MANIFEST, SAMPLES) or any(pattern.fullmatch(name) for pattern in (_SHARD, _VERDICT))
 
 
+def unlisted_shards(folder: Path, names: Iterable[str]) -> set[str]:
+    """Return which of these files of a dataset are shards that its manifest does not list, as those of other versions.
+
+    Empty if the folder has no manifest. `load_dataset` reads all shards, whether or not a manifest lists them.
+    """
+    manifest = read_manifest(folder, DATASET)
+    listed = {entry["path"] for entry in manifest["outputs"]} if manifest else set()
+    return {name for name in names if manifest and _SHARD.fullmatch(name) and name not in listed}
+
+
 def arrow_bytes(frame: pl.DataFrame) -> int:
     """Return the size of a frame in Arrow's plain layout: text with four-byte offsets, eight bytes per number."""
     sizes = frame.select(pl.col(pl.String).str.len_bytes().sum())

@@ -65,6 +65,10 @@ class StorageError(LrlError):
     """A file or folder cannot be read or written."""
 
 
+class BusyError(StorageError):
+    """Another process is writing to the same place, or seems to."""
+
+
 class ModelError(LrlError):
     """A base model or an adapter cannot be used."""
 

@@ -59,6 +59,14 @@ def card_path(repository: str) -> str:
     return f"{CARDS}/{repository.rpartition('/')[2]}"
 
 
+def artifact_of(name: str) -> str | None:
+    """Return the folder of the artifact that a file would be in, by its path in the workspace; None for other files."""
+    parts = name.split("/")
+    depth = {DATASETS: 3, ADAPTERS: 4, SCORES_FOLDER: 5}.get(parts[0], 0)
+    depth += parts[0] == SCORES_FOLDER and parts[depth : depth + 1] != [] and parts[depth].startswith("seed-")
+    return "/".join(parts[:depth]) if 0 < depth < len(parts) else None
+
+
 def is_hidden(path: Path, workspace: Path) -> bool:
     """Return whether a path is below a hidden folder of a workspace, e.g. one left by an exchange that was killed."""
     return any(part.startswith(".") for part in path.relative_to(workspace).parts)

@@ -9,17 +9,19 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lrldata.errors import StorageError
+from lrldata.errors import BusyError, StorageError
 from lrldata.manifest import fingerprint
 
 LEASES = ".leases"
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf"}  # stores without folders
 SECONDS = 900.0  # a lease that was not renewed for this long has expired
+_TRIES = 10
 SETTLING = 2.0  # after which two writers that took over the same expired lease see the same holder
 
 
@@ -44,26 +46,40 @@ class Lease:
             self.store.pipe_file(self.path, _content(self.writer))
 
 
+_held: set[str] = set()  # the writers of this process
+
+
 @contextmanager
 def leased(store: Any, root: str, home: str, shown: str) -> Iterator[Lease]:
-    """Hold the lease of a folder on a store. Raises StorageError if another writer holds it.
+    """Hold the lease of a folder on a store. Raises BusyError if another writer holds it.
 
     `root` is the workspace's path on the store, `home` the folder's path below it, `shown` the folder's name in
-    messages.
+    messages. A lease that a process of this machine left behind is taken over at once.
     """
     path = f"{root}/{LEASES}/{fingerprint(home)[:32]}.json"
     writer = uuid4().hex
-    has_expired = False
-    while not (_create(store, path, _content(writer)) and (not has_expired or _stays(store, path, writer))):
-        _refuse_current(_read(store, path), shown)
-        store.rm_file(path)  # whoever creates it next holds it
-        has_expired = True
-    lease = Lease(store, path, writer, time.time())
+    _held.add(writer)
     try:
-        yield lease
+        _take(store, path, writer, shown)
+        yield Lease(store, path, writer, time.time())
     finally:
+        _held.discard(writer)
         if _read(store, path).get("writer") == writer:
             store.rm_file(path)
+
+
+def _take(store: Any, path: str, writer: str, shown: str) -> None:
+    """Create a lease, or take over one whose writer has died. Raises BusyError if another writer holds it."""
+    has_expired = False
+    for _ in range(_TRIES):
+        if _create(store, path, _content(writer)) and (not has_expired or _stays(store, path, writer)):
+            return
+        if store.exists(path):  # otherwise it has just been released
+            _refuse_current(_read(store, path), _written(store, path), shown)
+            with suppress(FileNotFoundError):
+                store.rm_file(path)  # whoever creates it next holds it
+            has_expired = True
+    raise BusyError(f"{shown}: its lease cannot be taken.", "Run the same command again.")
 
 
 def make_parent(store: Any, path: str) -> None:
@@ -75,7 +91,18 @@ def make_parent(store: Any, path: str) -> None:
 
 def _content(writer: str) -> bytes:
     value = {"writer": writer, "host": socket.gethostname(), "process": os.getpid(), "at": time.time()}
-    return json.dumps(value).encode()
+    return json.dumps(value | {"machine": _machine()}).encode()
+
+
+def _machine() -> str:
+    """Return what identifies this machine, since it was started, and the namespace that numbers its processes."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts += [
+            Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip(),
+            str(Path("/proc/self/ns/pid").readlink()),
+        ]
+    return " ".join(parts)
 
 
 def _create(store: Any, path: str, content: bytes) -> bool:
@@ -87,11 +114,11 @@ def _create(store: Any, path: str, content: bytes) -> bool:
     try:
         store.pipe_file(path, content, mode="create")
     except (FileExistsError, TypeError, NotImplementedError):
-        return False
+        pass
     except OSError as error:  # compared with the wording of botocore
-        if "PreconditionFailed" in str(error) or "pre-conditions" in str(error) or "ConditionalRequest" in str(error):
-            return False
-        raise
+        if not any(words in str(error) for words in ("PreconditionFailed", "pre-conditions", "ConditionalRequest")):
+            raise
+    # Refused or not, the object may be this one: a client repeats a request whose answer is lost.
     return bool(_read(store, path).get("writer") == json.loads(content)["writer"])
 
 
@@ -109,13 +136,40 @@ def _read(store: Any, path: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _refuse_current(lease: dict[str, Any], shown: str) -> None:
-    """Raise StorageError if a lease has not expired."""
-    renewed = lease.get("at")
+def _written(store: Any, path: str) -> float | None:
+    """Return when an object was written by the store's clock, in seconds; None if it does not say."""
+    try:
+        return float(store.modified(path).timestamp())
+    except Exception:  # noqa: BLE001 -- not every store knows
+        return None
+
+
+def _refuse_current(lease: dict[str, Any], written: float | None, shown: str) -> None:
+    """Raise BusyError if a lease has not expired, and its writer has not died on this machine.
+
+    Its age is that of the object on the store, if known, as the writer's clock may be wrong.
+    """
+    renewed = lease.get("at") if written is None else written
     age = time.time() - renewed if isinstance(renewed, int | float) else SECONDS
-    if age < SECONDS:
-        raise StorageError(
+    if age < SECONDS and not _is_dead(lease):
+        raise BusyError(
             f"{shown}: another process is writing to it ({lease.get('host')}, process {lease.get('process')}, "
             f"last active {max(0.0, age):.0f} s ago).",
             f"Run the same command again when it is done. If it has died, its lease expires after {SECONDS:.0f} s.",
         )
+
+
+def _is_dead(lease: dict[str, Any]) -> bool:
+    """Return whether the process that wrote a lease ran on this machine and has ended, or was this one, and let go."""
+    process = lease.get("process")
+    if lease.get("machine") != _machine() or not isinstance(process, int) or os.name != "posix":
+        return False
+    if process == os.getpid():
+        return lease.get("writer") not in _held
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -15,8 +15,11 @@ from urllib.parse import unquote
 import fsspec  # type: ignore[import-untyped]
 from platformdirs import user_cache_path
 
+from lrldata.dataset import unlisted_shards
 from lrldata.errors import StorageError, UsageError, one_line
 from lrldata.folder import prevent_exchange
+from lrldata.layout import DATASETS, artifact_of
+from lrldata.lease import OBJECT_STORES
 from lrldata.locks import wait_for_lock
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
 from lrldata.output import keep_out_of, redact
@@ -87,22 +90,41 @@ class Mirror:
     def fetch(self, below: Iterable[str], wanted: Callable[[str], bool] = lambda _: True) -> None:
         """Fetch new and changed files below these paths, and remove local files that the store no longer has.
 
-        Artifacts that were built locally and not sent yet stay.
+        Artifacts that were built locally and not sent yet stay. Files of an artifact whose manifest the store does not
+        have, as after an upload that was killed, are not fetched, and neither are shards of other versions.
         """
         with self._transferring() as state:
             self.store.invalidate_cache()
             for part in below:
-                remote = self._remote_files(part)
+                listed = self._remote_files(part)
+                remote = {name: info for name, info in listed.items() if not _is_unfinished(name, part, listed)}
                 unsent = self._unsent(part, {name: mark_of(info) for name, info in remote.items()}, state)
-                for name, info in remote.items():
-                    is_kept = name in state and _artifact_of(name, unsent) is not None
-                    is_wanted = wanted(name) and not is_kept
-                    if is_wanted and not self._is_current(name, mark_of(info), state):
-                        state[name] = [mark_of(info), *times_of(self._get(name, info))]
+                kept = {name for name in state if _artifact_of(name, unsent) is not None}
+                manifests = {name for name in remote if name.endswith(f"/{MANIFEST}")}
+                self._get_changed({name for name in manifests - kept if wanted(name)}, remote, state)
+                unlisted = self._unlisted({*remote, *self._local_files(part)})
+                others = remote.keys() - manifests - kept - unlisted
+                self._get_changed({name for name in others if wanted(name)}, remote, state)
                 for name in self._local_files(part):
-                    if name not in remote and name in state and _artifact_of(name, unsent) is None:
+                    is_stale = (name not in remote and name in state) or name in unlisted
+                    if is_stale and _artifact_of(name, unsent) is None:
                         remove(self.folder, name)
-                        del state[name]
+                        state.pop(name, None)
+
+    def _get_changed(self, names: AbstractSet[str], remote: Mapping[str, dict[str, Any]], state: State) -> None:
+        for name in sorted(names):
+            mark = mark_of(remote[name])
+            if not self._is_current(name, mark, state):
+                state[name] = [mark, *times_of(self._get(name, remote[name]))]
+
+    def _unlisted(self, names: Iterable[str]) -> set[str]:
+        """Return the shards of datasets that the dataset's manifest, as it is here, does not list."""
+        by_dataset: dict[str, list[str]] = {}
+        for name in names:
+            if (home := artifact_of(name)) and home.startswith(f"{DATASETS}/"):
+                by_dataset.setdefault(home, []).append(name[len(home) + 1 :])
+        found = {home: unlisted_shards(self.folder / home, files) for home, files in by_dataset.items()}
+        return {f"{home}/{name}" for home, files in found.items() for name in files}
 
     def _unsent(self, below: str, marks: Mapping[str, str], state: State) -> set[str]:
         """Return the artifacts that were built locally since the last transfer and are unchanged on the store."""
@@ -136,8 +158,9 @@ class Mirror:
     def send(self, below: Iterable[str], *, delete: bool = True) -> None:
         """Send new and changed files below these paths; with `delete`, then remove remote files that are gone locally.
 
-        If an artifact is incomplete locally, none of its files are sent or removed. Raises StorageError if another
-        process is writing one of the artifacts, or has changed it since it was fetched.
+        Shards that a dataset's manifest does not list are removed in any case. If an artifact is incomplete locally,
+        none of its files are sent or removed. Raises StorageError if another process is writing one of the artifacts,
+        or has changed it since it was fetched.
         """
         with self._transferring() as state:
             for part in below:
@@ -146,13 +169,14 @@ class Mirror:
                 folders = _artifact_folders(remote, part) | _artifact_folders(local, part)
                 complete = {folder for folder in folders if find(self.folder, f"{folder}/{MANIFEST}")}
                 incomplete = folders - complete
+                unlisted = self._unlisted({*local, *remote})
+                local -= unlisted
                 changed = {name for name in local if not self._is_current(name, remote.get(name), state)}
                 changed = {name for name in changed if _artifact_of(name, folders) not in incomplete}
-                gone = {
-                    name for name in remote.keys() - local if delete and _artifact_of(name, folders) not in incomplete
-                }
+                gone = {name for name in remote.keys() - local if delete or name in unlisted}
+                gone = {name for name in gone if _artifact_of(name, folders) not in incomplete}
                 # Files that others added to an artifact stay; a report is not an artifact, and is replaced as a whole.
-                gone = {name for name in gone if name in state or _artifact_of(name, folders) is None}
+                gone = {name for name in gone if name in {*state, *unlisted} or _artifact_of(name, folders) is None}
                 touched = {folder for name in changed | gone if (folder := _artifact_of(name, folders)) is not None}
                 with prevent_exchange(self.folder / folder for folder in touched):
                     send_all = commit if self.is_hub else put
@@ -178,10 +202,27 @@ class Mirror:
         try:
             entries = self.store.find(f"{self.root}/{below}".rstrip("/"), detail=True)
         except not_found:
+            self._check_exists()
             return {}
+        if not isinstance(entries, dict):  # adlfs lists the paths if it finds a single file
+            entries = {path: self.store.info(path) for path in entries}
         names = {path.removeprefix(f"{self.root}/"): info for path, info in sorted(entries.items())}
         files = {safe_name(name): info for name, info in names.items() if name and not name.endswith("/")}
         return {name: info for name, info in files.items() if not _is_hidden(name)}
+
+    def _check_exists(self) -> None:
+        """Raise StorageError if there is no such bucket or repository, so that none is taken for an empty workspace."""
+        if self.is_hub:
+            from huggingface_hub import HfApi  # noqa: PLC0415 -- slow
+
+            location = self.store.resolve_path(self.root)
+            api = HfApi(endpoint=self.store.endpoint, token=self.store.token)
+            exists, what = api.repo_exists(location.repo_id, repo_type=location.repo_type), "repository"
+        else:
+            is_local = OBJECT_STORES.isdisjoint([self.store.protocol, *self.store.protocol])
+            exists, what = is_local or self.store.exists(self.root.partition("/")[0]), "bucket"
+        if not exists:
+            raise StorageError(f"{self.url}: no such {what}, or no access to it.", "Check the address and your token.")
 
     @property
     def is_hub(self) -> bool:
@@ -220,6 +261,16 @@ class Mirror:
         return {name: entry for name, entry in files.items() if is_safe(name)} if isinstance(files, dict) else {}
 
 
+def _is_unfinished(name: str, below: str, listed: Mapping[str, Any]) -> bool:
+    """Return whether a file is of an artifact without a manifest, given the files of the store below a path."""
+    home = artifact_of(name)
+    return (
+        home is not None
+        and f"{home}/".startswith(f"{below.rstrip('/')}/" if below else "")
+        and (f"{home}/{MANIFEST}" not in listed)
+    )
+
+
 def _artifact_folders(names: Iterable[str], below: str) -> set[str]:
     """Return the folders of artifacts among files: those with a manifest, and `below` itself if it is one."""
     folders = {name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}")}
@@ -242,7 +293,9 @@ def _translate_errors(workspace: str) -> Iterator[None]:
     """Translate the errors of a store, whichever library accesses it."""
     try:
         yield
-    except (StorageError, UsageError):
+    except (StorageError, UsageError) as error:
+        if redact(error.message) != error.message:
+            raise type(error)(redact(error.message), error.hint) from None
         raise
     except ImportError as error:
         message = one_line(error, _LONGEST_MESSAGE)

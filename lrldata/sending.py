@@ -70,7 +70,7 @@ def _send_file(mirror: WorkspaceMirror, name: str, state: State, leases: Iterabl
     before = times_of(file)
     make_parent(mirror.store, path)
     if name.endswith(f"/{MANIFEST}"):
-        mirror.store.pipe_file(path, file.read_bytes(), **_unless_changed(mirror, name, state))
+        _put_manifest(mirror, path, file.read_bytes(), _unless_changed(mirror, name, state))
     else:
         mirror.store.put_file(str(file), path)
     mirror.store.invalidate_cache()
@@ -80,6 +80,14 @@ def _send_file(mirror: WorkspaceMirror, name: str, state: State, leases: Iterabl
             f"{mirror.url}/{name}: the file that arrived differs from the one sent.", "Run the same command again."
         )
     return [mark_of(info), *before]
+
+
+def _put_manifest(mirror: WorkspaceMirror, path: str, content: bytes, condition: dict[str, str]) -> None:
+    try:
+        mirror.store.pipe_file(path, content, **condition)
+    except OSError:  # a client that repeats a request, as its answer was lost, finds its own object
+        if not condition or not mirror.store.exists(path) or mirror.store.cat_file(path) != content:
+            raise
 
 
 def _is_same(mirror: WorkspaceMirror, path: str, file: Path, info: dict[str, Any]) -> bool:

@@ -37,7 +37,12 @@ def report_command(
         from lrltrain.grid.show import unfinished
         from lrltrain.reporting.reference import Reference
         from lrltrain.reporting.report import MADE_OF, is_read, report
-    with opened(workspace, MADE_OF, [] if out else ["report"], wanted=is_read) as folder, progress.waiting("Counting"):
+    with (
+        opened(
+            workspace, [*MADE_OF, "grid/plan.json", "grid/jobs"], [] if out else ["report"], wanted=is_read
+        ) as folder,
+        progress.waiting("Counting"),
+    ):
         reported = report(folder, out, against=Reference(against))
     if warning := unfinished(folder):
         note(f"note: {warning}, so tables may lack scores; `lrltrain status {workspace}` lists them.")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrldata.errors import LrlError, NoDataError, StorageError, UsageError, is_full, is_panic, one_line
+from lrldata.errors import BusyError, LrlError, NoDataError, StorageError, UsageError, is_full, is_panic, one_line
 from lrldata.layout import anchored
 from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
@@ -100,11 +100,14 @@ def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
     records.fetch(["grid/jobs"] if job.kind == "report" else [records.name(job.id)])
     previous = records.read(job.id)
     if previous is not None and records.is_done(job, verify=True):
+        records.send([records.log(job.id).relative_to(records.workspace).as_posix(), records.name(job.id)])
         return previous
     attempts = previous.attempts + 1 if previous is not None and previous.status != "done" else 1
     if previous is not None and previous.status == "done" and records.changed_files(previous, verify=True):
         job = _clear_corrupted(job, previous, records)
     record = _attempt(job, records, cache)
+    if record.status == "elsewhere":
+        return record
     record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3), ended=round(time.time(), 3))
     records.write(record)
     return record
@@ -142,6 +145,8 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
     except BaseException as error:  # listed as failed; the other jobs go on
         if not _is_of_job(error):
             raise
+        if isinstance(error, BusyError):  # another machine is sending the same files
+            return Record(job.id, job.name, "elsewhere")
         return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, state=state, used=used)
 

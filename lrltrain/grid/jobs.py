@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
 from lrldata.language import Language, parse
+from lrldata.layout import DATASETS
 from lrldata.manifest import MANIFEST, fingerprint, sha256_of
-from lrldata.remote import DEFAULT, as_folder, is_remote
+from lrldata.remote import DEFAULT, as_folder, is_remote, mirror_of
 from lrldata.web.bundles import make_bundles
 from lrldata.web.config import load_web_config
 from lrldata.web.plan import find_input
@@ -48,8 +49,10 @@ class Adapter:
 
 
 def jobs_of(config: GridConfig) -> list[Job]:
-    """Return all jobs of a recipe, each after the jobs it needs. Raises UsageError, LanguageError."""
+    """Return all jobs of a recipe, each after the jobs it needs. Raises UsageError, LanguageError, StorageError."""
     languages = parse(config.lang)
+    if is_remote(config.out):
+        mirror_of(config.out, config.cache).fetch([DATASETS], lambda name: name.endswith(f"/{MANIFEST}"))
     jobs: dict[str, Job] = {}
     builds = {
         key: _add(jobs, replace(build, needs=tuple(_add(jobs, file) for file in files)))
@@ -239,8 +242,9 @@ def _evals(
 
 def _given(config: GridConfig, dataset: str) -> dict[str, str]:
     """Return the version of a dataset in the workspace that the study does not build, as the hash of its manifest."""
-    manifest = _out(config) / dataset / MANIFEST
-    return {dataset: sha256_of(manifest)} if not is_remote(config.out) and manifest.is_file() else {}
+    folder = mirror_of(config.out, config.cache).folder if is_remote(config.out) else _out(config)
+    manifest = folder / dataset / MANIFEST
+    return {dataset: sha256_of(manifest)} if manifest.is_file() else {}
 
 
 def _check_eval(task: str, settings: dict[str, Any]) -> None:

@@ -73,8 +73,8 @@ def read_by(job: Job) -> list[str]:
     paths = [value for key in INPUT_SETTINGS for value in listed(job.settings.get(key)) if is_made(value)]
     if job.kind == "fit" and not {"text", "dataset"} & job.settings.keys():
         paths.append(dataset(labels["lang"], labels["source"]))
-    if job.kind == "eval":  # the base model may have been measured already
-        paths.append(f"{_scores(job)}/base")
+    if job.kind == "eval":  # scores may be there already: the base model's, or those of another job like this one
+        paths.append(_scores(job))
     home = home_of(job)
     return paths if home is None else [*paths, home]
 

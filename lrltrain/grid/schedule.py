@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from lrldata.errors import LrlError
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import Record, Records
 
@@ -122,9 +124,10 @@ class Schedule:
     def _requeue_damaged(self, job: Job) -> None:
         """Queue again the jobs that a failed job needs, if their files are damaged."""
         for need in job.needs:
-            if need in self.done and self.records.changed_files(self.done[need], verify=True):
-                del self.done[need]
-                self.kept.discard(need)
+            with suppress(LrlError, OSError):  # a store that cannot be reached must not stop the study
+                if need in self.done and self.records.changed_files(self.done[need], verify=True):
+                    del self.done[need]
+                    self.kept.discard(need)
 
     def _block(self) -> None:
         """Find the jobs that cannot start because a job they need has failed."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +15,8 @@ import fsspec  # type: ignore[import-untyped]
 import pytest
 from s3 import make_bucket
 
-from lrldata import lease
-from lrldata.errors import StorageError
+from lrldata import build, lease
+from lrldata.errors import BusyError, StorageError
 from lrldata.lease import leased
 from lrldata.manifest import fingerprint
 from lrldata.paths import PathError
@@ -193,8 +195,8 @@ def test_of_two_writers_that_find_an_expired_lease_one_gets_it(monkeypatch: pyte
     both_saw_it, first_has_it = threading.Barrier(2), threading.Event()
     refuse, held, refused = lease._refuse_current, list[str](), list[str]()  # noqa: SLF001
 
-    def wait_for_the_other(found: dict[str, Any], shown: str) -> None:
-        refuse(found, shown)
+    def wait_for_the_other(found: dict[str, Any], written: float | None, shown: str) -> None:
+        refuse(found, None if found.get("writer") == "dead" else written, shown)
         if found.get("writer") == "dead":
             both_saw_it.wait(10)
             if threading.current_thread().name == "second":
@@ -221,6 +223,109 @@ def test_of_two_writers_that_find_an_expired_lease_one_gets_it(monkeypatch: pyte
     for writer in writers:
         writer.join(20)
     assert (held, refused) == (["second"], ["first"])
+
+
+@pytest.mark.parametrize("process", ["dead", "this one"])
+def test_a_lease_left_by_a_process_of_this_machine_is_taken_over_at_once(process: str) -> None:
+    store, root = fsspec.filesystem("memory"), f"/left-{process[:4]}"
+    path = f"{root}/.leases/{fingerprint(HOME)[:32]}.json"
+    left = json.loads(lease._content("another"))  # noqa: SLF001
+    if process == "dead":
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        left["process"] = ended.pid
+    store.pipe_file(path, json.dumps(left | {"machine": "another machine"}).encode())
+    with (
+        pytest.raises(BusyError, match="another process is writing"),
+        leased(store, root, HOME, "ws"),
+    ):
+        pass
+    store.pipe_file(path, json.dumps(left).encode())
+    with leased(store, root, HOME, "ws"):
+        pass
+    assert not store.exists(path)
+
+
+def test_a_lease_is_created_once_if_the_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("memory")
+    pipe = store.pipe_file
+
+    def repeated(path: str, content: bytes, **options: Any) -> None:
+        pipe(path, content, **options)
+        if options:
+            raise OSError("PreconditionFailed: at least one of the pre-conditions you specified did not hold")
+
+    monkeypatch.setattr(store, "pipe_file", repeated)
+    with leased(store, "/answer", HOME, "ws"):
+        pass
+
+
+def test_the_age_of_a_lease_does_not_depend_on_the_clock_of_its_writer() -> None:
+    store = fsspec.filesystem("memory")
+    path = f"/clock/.leases/{fingerprint(HOME)[:32]}.json"
+    store.pipe_file(path, json.dumps({"writer": "slow clock", "at": time.time() - 3 * lease.SECONDS}).encode())
+    with pytest.raises(BusyError), leased(store, "/clock", HOME, "ws"):
+        pass
+
+
+def test_files_of_an_unfinished_upload_are_not_fetched(store: str, tmp_path: Path) -> None:
+    mirror = mirror_of(store, tmp_path)
+    for name in ("adapters/ro/b/n/adapter.safetensors", "scores/ro/b/n/topic/seed-1/run.json", f"{HOME}/data/x"):
+        mirror.store.pipe_file(f"{mirror.root}/{name}", b"half")
+    mirror.store.pipe_file(f"{mirror.root}/datasets/xx/web.report.html", b"not of an artifact")
+    mirror.fetch(["datasets", "scores", "adapters/ro/b/n"])
+    assert [path.name for path in mirror.folder.rglob("*") if path.is_file() and path.name[0] != "."] == [
+        "web.report.html"
+    ]
+    fill(mirror, "1", "adapters/ro/b/n", ("adapter.safetensors",))
+    mirror.fetch(["adapters"])
+    assert (mirror.folder / "adapters/ro/b/n/adapter.safetensors").read_text() == "1", "what was built here stays"
+    mirror.send(["adapters"])
+    assert contents(mirror)["adapters/ro/b/n/adapter.safetensors"] == "1"
+
+
+def test_shards_that_a_dataset_does_not_list_are_never_fetched_or_sent(store: str, tmp_path: Path) -> None:
+    with opened(store, [], ["datasets"], tmp_path / "one") as folder:
+        home = build("ro", sample=True, out=folder, cache=tmp_path).path.relative_to(folder).as_posix()
+    one, two = mirror_of(store, tmp_path / "one"), mirror_of(store, tmp_path / "two")
+    shards = {name for name in one.listing(home) if name.endswith(".parquet")}
+    extra = f"{home}/data/train-00000-of-00007.parquet"
+    one.store.pipe_file(f"{one.root}/{extra}", b"of an earlier version")
+    two.folder.joinpath(home, "data").mkdir(parents=True)
+    (two.folder / home / "data/train-00001-of-00007.parquet").write_bytes(b"of a build that another one has replaced")
+    two.fetch(["datasets"])
+    assert {path.name for path in (two.folder / home / "data").iterdir()} == {name.split("/")[-1] for name in shards}
+    two.send([home], delete=False)
+    assert {name for name in one.listing(home) if name.endswith(".parquet")} == shards
+
+
+def test_a_bucket_that_does_not_exist_is_not_an_empty_workspace(store: str, tmp_path: Path) -> None:
+    mirror_of(store, tmp_path).fetch([""])
+    with pytest.raises(StorageError, match="no such bucket, or no access to it"):
+        mirror_of("s3://not-there/ws", tmp_path).fetch([""])
+
+
+def test_passwords_do_not_appear_in_python_errors(tmp_path: Path) -> None:
+    mirror = mirror_of("memory://user:hunter2@host/ws", tmp_path)
+    fill(mirror, "1")
+    with (
+        leased(mirror.store, mirror.root, HOME, "ws"),
+        pytest.raises(StorageError, match="another process is writing") as raised,
+    ):
+        mirror.send([HOME])
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_store_that_lists_a_single_file_by_path_is_read(tmp_path: Path) -> None:
+    mirror = mirror_of("memory://listing/ws", tmp_path)
+    mirror.store.pipe_file(f"{mirror.root}/grid/plan.json", b"{}")
+    find = mirror.store.find
+    store: Any = SimpleNamespace(
+        protocol="memory", invalidate_cache=lambda: None, info=mirror.store.info, get_file=mirror.store.get_file,
+        find=lambda path, **options: list(find(path, **options)),
+    )  # fmt: skip
+    Mirror(mirror.url, store, mirror.root, mirror.folder).fetch(["grid/plan.json"])
+    assert (mirror.folder / "grid/plan.json").is_file()
 
 
 def test_a_lease_that_another_writer_has_taken_over_is_not_renewed() -> None:

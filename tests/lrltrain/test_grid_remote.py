@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,11 +14,15 @@ from grids import write_recipe
 from s3 import make_bucket
 from torture_grid import hashes
 
-from lrldata.remote import mirror_of
+from lrldata import build
+from lrldata.errors import StorageError
+from lrldata.lease import leased
+from lrldata.remote import Mirror, mirror_of, opened
 from lrltrain.grid.act import run_job
 from lrltrain.grid.config import load_grid_config
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
+from lrltrain.grid.places import home_of
 from lrltrain.grid.select import select
 
 pytestmark = [
@@ -84,6 +88,55 @@ def test_a_machine_does_not_repeat_the_jobs_of_another(
     )
     reported = lrltrain("report", url, "--json")
     assert json.loads(reported.stdout)["scores"] == 3
+    assert "6 of 12 jobs of the study in this workspace are not done" in reported.stderr
+    records = {name: json.loads(store.store.cat_file(f"{store.root}/{name}")) for name in store.listing("grid/jobs")}
+    scored = [name for name, record in records.items() if record["name"].startswith("eval")]
+    for name in scored:  # as if the machine had died after it sent the scores
+        store.store.rm_file(f"{store.root}/{name}")
+    third = lrltrain("grid", recipe, *options, "--only", "lang=bg", "--cache", tmp_path / "seven")
+    assert third.returncode == 0, third.stderr
+    assert set(scored) <= set(mirror_of(url, tmp_path / "eight").listing("grid/jobs"))
+
+
+def test_a_record_that_could_not_be_sent_is_sent_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, url = write_recipe(tmp_path, tmp_path / "unused"), make_bucket("later")
+    (job, *_) = jobs_of(load_grid_config(recipe, {"out": url, "cache": tmp_path}))
+    send = Mirror.send
+
+    def fail(mirror: Mirror, below: Iterable[str], **options: bool) -> None:
+        names = list(below)
+        if any(name.startswith("grid/jobs") for name in names):
+            raise StorageError("connection reset")
+        send(mirror, names, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "send", fail)
+        assert run_job(job.as_json(), url, str(tmp_path)).error == "connection reset"
+    mirror = mirror_of(url, tmp_path / "look")
+    assert not mirror.listing("grid/jobs")
+    assert run_job(job.as_json(), url, str(tmp_path)).status == "done"
+    assert list(mirror.listing("grid/jobs")) == [f"grid/jobs/{job.id}.json"]
+
+
+def test_a_job_waits_for_another_machine_that_sends_the_same_files(tmp_path: Path) -> None:
+    recipe, url = write_recipe(tmp_path, tmp_path / "unused"), make_bucket("waits")
+    (job, *_) = jobs_of(load_grid_config(recipe, {"out": url, "cache": tmp_path}))
+    mirror = mirror_of(url, tmp_path / "other")
+    with leased(mirror.store, mirror.root, home_of(job) or "", "ws"):
+        assert run_job(job.as_json(), url, str(tmp_path)).status == "elsewhere"
+    assert run_job(job.as_json(), url, str(tmp_path)).status == "done"
+
+
+def test_another_version_of_a_dataset_that_a_study_does_not_build_changes_its_jobs(tmp_path: Path) -> None:
+    url, fits = make_bucket("given"), '[[fit]]\nsources = ["conceptnet"]\nmodels = ["lrl-mini"]\nmethods = ["lora"]\n'
+    (tmp_path / "study.toml").write_text(f'languages = "ro"\n{fits}')
+    identifiers = []
+    for weight in (1.0, 2.0):
+        with opened(url, ["datasets"], ["datasets"], tmp_path / "builder") as folder:
+            build("ro", sample=True, min_weight=weight, out=folder, cache=tmp_path)
+        (job,) = jobs_of(load_grid_config(tmp_path / "study.toml", {"out": url, "cache": tmp_path / "study"}))
+        identifiers.append(job.id)
+    assert identifiers[0] != identifiers[1]
 
 
 def test_files_of_web_text_are_cleaned_on_separate_machines(tmp_path: Path) -> None:
