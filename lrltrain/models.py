@@ -145,6 +145,7 @@ def load_tokenizer(base: Base) -> Any:
         rebuilt = f"the tokenizer that transformers {transformers_version} builds"
         note(f"note: {base.id}: uses its tokenizer.json; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
     check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
+    tokenizer.truncation_side = "right"  # some chat models cut the beginning of a text
     if base.objective == "mlm" and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -184,6 +185,11 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             f"{base.id}: lacks {len(missing)} weights of its language model, such as {missing[0]}.",
             "Use a checkpoint that was saved with its language modelling head.",
         )
+    if base.objective == "clm" and _reads_ahead(model.eval()):
+        raise ModelError(
+            f"{base.id}: reads a text in both directions, so it cannot be used as a decoder.",
+            "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
+        )
     if dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -194,6 +200,15 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
                 module.attention_dropout = dropout
     model.config.name_or_path = base.id  # `adapters` writes it to adapter_config.json
     return model
+
+
+@torch.inference_mode()
+def _reads_ahead(model: Any) -> bool:
+    """Return whether predictions depend on later tokens, as those of models for embeddings of the Gemma family do."""
+    last = min(8, model.get_input_embeddings().weight.shape[0]) - 1
+    texts = torch.tensor([[1, 2, 3, last], [1, 2, 3, last - 1]])
+    first, second = model(input_ids=texts, **no_cache(model)).logits[:, :-1].float()
+    return not torch.allclose(first, second, rtol=0.01, atol=0.01 * float(first.abs().max()))
 
 
 def _untied(model: Any, missing: set[str]) -> list[str]:

@@ -104,7 +104,8 @@ def eval_command(
     max_length: Annotated[
         int | None,
         typer.Option(
-            help="Maximum tokens per sentence; longer ones are truncated.", show_default="pppl: the model's; tasks: 256"
+            help="Maximum tokens per sentence; longer ones are truncated.",
+            show_default="pppl: the model's, at most 512, decoders 4096; tasks: 256",
         ),
     ] = None,
     resamples: Annotated[

@@ -85,7 +85,9 @@ def likelihoods(
     encoding = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
     encoded_ids = encoding["input_ids"]
     starts = word_starts(tokenizer).numpy()
-    special = np.isin(np.arange(len(starts)), tokenizer.all_special_ids)
+    unknown_ids = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id, None}
+    unscored = tokenizer.all_special_ids if objective == "mlm" else sorted(unknown_ids)
+    special = np.isin(np.arange(len(starts)), unscored)
     to_score = [copies(np.asarray(ids, np.int64), objective, formula, special, starts) for ids in encoded_ids]
     characters = [
         characters_of(sentence, spans) for sentence, spans in zip(to_score, encoding["offset_mapping"], strict=True)
@@ -182,7 +184,7 @@ def copies(
 ) -> Copies:
     """Return which positions of a sentence are scored, and up to where each copy is masked. Pure."""
     if objective == "clm":
-        targets = np.arange(1, len(ids))
+        targets = 1 + np.flatnonzero(~special[ids[1:]])
         return Copies(ids, targets, targets)
     positions = np.arange(len(ids))
     targets = positions if formula == "paper" else positions[~special[ids]]

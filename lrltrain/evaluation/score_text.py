@@ -29,7 +29,7 @@ from lrldata.manifest import (
 from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
-from lrltrain.config import EvalConfig
+from lrltrain.config import EvalConfig, Objective
 from lrltrain.evaluation.bootstrap import interval, ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, SENTENCES_FILE, Likelihoods, read_likelihoods, statistic_of
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
@@ -43,7 +43,7 @@ from lrltrain.precision import dtype_for, note_if_slow, precision_of
 from lrltrain.tokens import UNKNOWN
 
 OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files in a folder of scores
-LONGEST = 512
+LONGEST: Mapping[Objective, int] = {"mlm": 512, "clm": 4_096}  # tokens; an encoder takes a pass for each of them
 PERPLEXITY = "pppl"
 UNREAD = "so this perplexity is not comparable with others"
 
@@ -134,6 +134,8 @@ def _measure(
 ) -> StoredLikelihoods:
     """Measure one model on one text, or read an earlier measurement."""
     formula = config.formula if base.objective == "mlm" else "perplexity"
+    # The default of decoders is recorded, as earlier versions cut texts at 512 tokens and scored unknown tokens.
+    max_length = config.max_length or (LONGEST["clm"] if base.objective == "clm" else None)
     recipe = {
         "task": PERPLEXITY,
         "data": text.provenance,
@@ -141,7 +143,7 @@ def _measure(
         "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
         if adapter and manifest
         else None,
-        "settings": {"formula": formula, "max_length": config.max_length, "precision": precision_of(config.precision)},
+        "settings": {"formula": formula, "max_length": max_length, "precision": precision_of(config.precision)},
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"
@@ -184,7 +186,7 @@ def _likelihoods(
             text.sentences,
             base.objective,
             formula=config.formula,
-            max_length=config.max_length or int(min(LONGEST, longest_input(model))),
+            max_length=config.max_length or int(min(LONGEST[base.objective], longest_input(model))),
             batch_tokens=config.batch_tokens,
             precision=precision,
             advance=lambda done: advance(done, ""),
@@ -195,7 +197,7 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
     if not np.isfinite(values.log_likelihood).all():
         raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
     if values.cut:
-        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences are too long for the model and are truncated.")
+        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences exceed --max-length and are truncated.")
     if values.unknown >= UNKNOWN:
         model = recipe["base"]["id"]
         note(f"warning: {values.unknown:.0%} of the tokens of {text.name} are unknown to {model}, {UNREAD}.")

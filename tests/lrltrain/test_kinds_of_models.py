@@ -35,7 +35,7 @@ from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.pseudo_perplexity import characters_of, copies
 from lrltrain.evaluation.task_runs import dropout_of
 from lrltrain.models import check_length, find_base, load_model, load_tokenizer, longest_input, word_starts
-from lrltrain.modules.insert import AdapterStack, insert
+from lrltrain.modules.insert import AdapterStack, FusedStack, insert
 from lrltrain.modules.settings import Bottlenecks
 from lrltrain.prompting.likelihood import Question, score
 from lrltrain.training.packing import probe_packing, waits_for_gpu, window_of
@@ -194,6 +194,10 @@ def test_only_the_characters_of_scored_tokens_are_counted() -> None:
     assert characters_of(decoder, [(0, 4), (4, 9)]) == 5, (
         "without a start token, nothing predicts the first token of a text"
     )
+    unknown = np.arange(10) == 3
+    decoder = copies(ids, "clm", "corrected", unknown, np.ones(10, bool))
+    assert decoder.targets.tolist() == [2, 4], "UNK is read, but not scored"
+    assert characters_of(decoder, [(0, 0), (0, 3), (4, 6), (7, 9), (0, 0)]) == 4
 
 
 @torch.no_grad()
@@ -269,3 +273,6 @@ def test_the_coupling_of_gemma_2_sees_embeddings_before_they_are_scaled() -> Non
 def test_the_dropout_of_distilbert_is_found_under_its_own_name() -> None:
     model = DistilBertModel(DistilBertConfig(vocab_size=200, dim=32, n_layers=2, n_heads=4, hidden_dim=64, dropout=0.3))
     assert dropout_of(model.config) == 0.3
+    model.config.attention_dropout = 0.2
+    members = [AdapterStack(model, Bottlenecks(), [name]) for name in "ab"]
+    assert {fusion.dropout.p for fusion in FusedStack(model, members).fusions.values()} == {0.2}

@@ -1,5 +1,6 @@
 """Base models as they are published: quantized, sharded, with capped logits, with extra files."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     Gemma3Config,
+    Gemma3ForCausalLM,
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     GenerationConfig,
@@ -89,6 +91,42 @@ def test_a_model_for_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -
     costs = estimate(fit_config(base, text, tmp_path / "ws"), QUIET)
     assert costs["memory_bytes"] > 0
     assert fit(fit_config(base, text, tmp_path / "ws"), QUIET).status == "fitted"
+
+
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 has no bidirectional Gemma 3")
+def test_a_decoder_that_reads_ahead_is_refused(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = Gemma3TextConfig(**sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128)
+    base = find_base(str(save_model(Gemma3ForCausalLM(config), tmp_path / "causal")))
+    load_model(base)
+    config.use_bidirectional_attention = True
+    base = find_base(str(save_model(Gemma3ForCausalLM(config), tmp_path / "both")))
+    with pytest.raises(ModelError, match="reads a text in both directions"):
+        load_model(base)
+
+
+def test_long_texts_are_cut_at_their_end_whatever_the_tokenizer_says(llama: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(llama, tmp_path / "left")
+    settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"truncation_side": "left"}), "utf-8")
+    one, other = (load_tokenizer(find_base(str(base))) for base in (llama, folder))
+    text = "Un rând destul de lung despre orașe, râuri și munți."
+    first, second = (tokenizer(text, truncation=True, max_length=6)["input_ids"] for tokenizer in (one, other))
+    assert first == second
+    assert second[:5] == one(text)["input_ids"][:5]
+
+
+def test_texts_of_decoders_may_be_longer_than_those_of_encoders(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "ron_Latn.devtest").write_text("Un rând destul de lung despre orașe și munți. " * 90 + "\n", "utf-8")
+    folder = shutil.copytree(llama, tmp_path / "long")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8192}), "utf-8")
+    flags = {"lang": "ro", "base": str(folder), "data": str(tmp_path), "out": tmp_path / "ws"}
+    (score,) = score_text.score_text(load_eval_config(None, flags), QUIET)
+    manifest = json.loads(next((tmp_path / "ws").rglob("manifest.json")).read_text("utf-8"))
+    assert manifest["text"]["cut"] == 0
+    assert manifest["settings"]["max_length"] == 4096
+    assert score.sentences == 1
 
 
 def test_a_model_whose_generation_settings_contradict_each_other_is_saved(
