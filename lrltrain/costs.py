@@ -17,6 +17,7 @@ from lrldata.output import note
 from lrltrain.config import FitConfig
 
 ALONE, GROUPED = 0.00048, 0.00024  # seconds per layer, step and adapter, in the CUDA graphs of a fit
+UPDATE = 4.5e-11  # seconds per weight and step if all are trained: gradient, its norm, AdamW and casts, on an H100
 # Bytes that the backward pass needs per token and layer: for each hidden unit, for each unit of a feed-forward block
 # (more in a gated block, which has three matrices), and for each attention score, if the scores are kept in memory.
 HIDDEN, INNER, GATED, SCORE = 18, 4, 6, 16
@@ -152,7 +153,9 @@ def fit_seconds(
     products = passes * (shape.inner * tokens + vocabulary_weights * _labelled(config, shape, tokens))
     evaluations = 1 + -(-config.steps // config.every)
     evaluation_steps = evaluations * eval_blocks / (config.batch_size * config.accumulate) * 2 / passes
-    return (config.steps + evaluation_steps) * max(products / speed, a_layer * shape.layers * config.accumulate)
+    a_step = max(products / speed, a_layer * shape.layers * config.accumulate)
+    update = UPDATE * shape.weights if config.method == "full" and a_layer else 0.0
+    return (config.steps + evaluation_steps) * a_step + config.steps * update
 
 
 def step_memory(config: FitConfig, shape: Shape, tokens: float, bytes_per_value: int = 2) -> float:

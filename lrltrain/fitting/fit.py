@@ -61,6 +61,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
     for config in configs:
         plans.append(prepare(config, plans[0] if plans else None))
     _check_duplicates(plans)
+    prepared = time.perf_counter() - began
     adapters: dict[Path, Adapter] = {}
     with joined((), configs[0].out) as process_group, ExitStack() as locks:
         remaining = []
@@ -68,6 +69,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
         for plan in ordered if first_process() else ():
             locks.enter_context(lock(plan.folder.resolve(), to_read=True))
         process_group.wait()  # then all find the same adapters made, even if another run has just finished
+        began = time.perf_counter() - prepared  # without the time that it waited for another run
         for plan in ordered:
             home = plan.folder.resolve()
             if is_made(plan) and not plan.config.overwrite:
@@ -161,7 +163,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                         plans[number],
                         corpora[number],
                         outcomes[number],
-                        machine | {"seconds": (loop.before + time.perf_counter() - began) / len(plans)},
+                        machine | {"seconds": loop.before[number] + (time.perf_counter() - began) / len(plans)},
                     )
                     for number in finished
                 ]
@@ -250,7 +252,7 @@ def _member(plan: Plan, name: str, corpus: Sequence[Corpus], vocabulary: Vocabul
     config = plan.config
     masking = Masking(plan.base.objective, config.mask_probability, config.whole_word)
     train = Blocks(corpus[0], vocabulary, masking, config.seed)
-    validation = Blocks(corpus[1], vocabulary, masking, VALIDATION_SEED, config.eval_blocks)
+    validation = Blocks(corpus[1], vocabulary, masking, VALIDATION_SEED, config.eval_blocks, kept=True)
     return Member(name, train, validation, run_folder(plan.folder.resolve()))
 
 

@@ -77,7 +77,8 @@ class Masking:
         inputs = piece.copy()
         inputs[chosen & (roll < 0.8)] = vocabulary.mask
         swapped = chosen & (roll >= 0.9)
-        inputs[swapped] = draw.integers(0, len(vocabulary.starts), int(swapped.sum()))
+        if swapped.any():  # otherwise nothing would be drawn, in a quarter of the time
+            inputs[swapped] = draw.integers(0, len(vocabulary.starts), int(swapped.sum()))
         return inputs, labels
 
 
@@ -113,19 +114,35 @@ class Batch:
 class Blocks:
     """Masked blocks, at most `most` of them, spread evenly over the corpus.
 
-    An index is epoch * len + place. A mask depends only on the seed, the epoch and the block at that place.
+    An index is epoch * len + place. A mask depends only on the seed, the epoch and the block at that place. With
+    `kept`, blocks stay in memory, as those that are read at every validation.
     """
 
     def __init__(
-        self, corpus: Corpus, vocabulary: Vocabulary, masking: Masking, seed: int, most: int | None = None
+        self,
+        corpus: Corpus,
+        vocabulary: Vocabulary,
+        masking: Masking,
+        seed: int,
+        most: int | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         self.corpus, self.vocabulary, self.masking, self.seed = corpus, vocabulary, masking, seed
         self._count = min(len(corpus), most or len(corpus))
+        self._kept: dict[int, Block] | None = {} if kept else None
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> Block:
+        if self._kept is None:
+            return self._masked(index)
+        if index not in self._kept:
+            self._kept[index] = self._masked(index)
+        return self._kept[index]
+
+    def _masked(self, index: int) -> Block:
         epoch, place = divmod(index, len(self))
         block = place * len(self.corpus) // len(self)
         rng = np.random.default_rng((self.seed, epoch, block))

@@ -30,7 +30,7 @@ class TrainingState:
     best_loss: float = float("inf")
     log: list[dict[str, Any]] = field(default_factory=list)
     failed: str = ""
-    seconds: float = 0.0  # of training, including earlier processes of a resumed run
+    seconds: float = 0.0  # of training, including earlier processes of a resumed run: the adapter's share of a group
 
 
 def save_checkpoint(run: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:

@@ -83,7 +83,7 @@ class Loop:
         self.states = [TrainingState() for _ in members]
         self.best = [[value.clone() for value in self.weights.values(number)] for number in range(len(self.members))]
         self.tokens = 0
-        self.before = 0.0  # seconds of training before this run was resumed
+        self.before = [0.0] * len(members)  # seconds of training before this run was resumed: each adapter's share
         self._began, self._first = time.perf_counter(), 0
 
     def run(self) -> list[Outcome]:
@@ -253,7 +253,7 @@ class Loop:
         for place, (member, state) in enumerate(zip(self.members, self.states, strict=True)):
             if self.processes.rank or state.failed:
                 continue
-            state.seconds = self.before + time.perf_counter() - self._began
+            state.seconds = self.before[place] + (time.perf_counter() - self._began) / len(self.members)
             best = {f"best.{number}": value for number, value in enumerate(self.best[place])}
             save_checkpoint(member.run, state, self.weights.tensors(place) | best)
         self.processes.wait()
@@ -276,7 +276,7 @@ class Loop:
                 tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
             ]
         self.weights.set_step(done)
-        self.before = max(state.seconds for state in self.states)
+        self.before = [state.seconds for state in self.states]
         return done
 
     def _speed(self) -> float:

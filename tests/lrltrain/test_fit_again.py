@@ -4,6 +4,9 @@ import json
 import logging
 import random
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from safetensors import SafetensorError
 
 import hub_cards
 from lrldata.errors import LrlError, StorageError, UsageError
+from lrldata.folder import lock
 from lrldata.progress import Progress
 from lrltrain.config import load_fit_config, load_fit_configs
 from lrltrain.fitting.estimate import estimate
@@ -21,6 +25,7 @@ from lrltrain.fitting.plan import Adapter, prepare
 from lrltrain.fitting.runs import translate_errors
 from lrltrain.methods import attach
 from lrltrain.models import find_base, load_model, mini_path
+from lrltrain.training.checkpoints import seal_checkpoint
 from lrltrain.training.corpus import tokenize
 from lrltrain.training.loop import Loop
 
@@ -89,8 +94,6 @@ def test_time_is_summed_over_interrupted_runs_and_shared_by_a_group(settings: di
     (state,) = (settings["out"] / "adapters/ro/lrl-mini").glob(".*.run/checkpoint-8/state.json")
     content = json.loads(state.read_text()) | {"seconds": 1000.0}
     state.write_text(json.dumps(content))
-    from lrltrain.training.checkpoints import seal_checkpoint  # noqa: PLC0415
-
     (state.parent / "files.json").unlink()
     seal_checkpoint(state.parent)
     setattr(Loop._take, "stop", -1)  # noqa: B010, SLF001
@@ -101,6 +104,37 @@ def test_time_is_summed_over_interrupted_runs_and_shared_by_a_group(settings: di
     assert seconds[0] == pytest.approx(seconds[1], rel=0.5)
     assert sum(seconds) < 60
     assert len(steps) > 9
+
+
+def seconds_of(adapter: Adapter) -> float:
+    return float(json.loads((adapter.path / "run.json").read_text())["seconds"])
+
+
+def test_each_adapter_keeps_its_share_of_the_time_of_a_group(settings: dict[str, Any], steps: list[int]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, "ro,bg")
+    for state in (settings["out"] / "adapters").glob("*/lrl-mini/.*.run/checkpoint-8/state.json"):
+        state.write_text(json.dumps(json.loads(state.read_text()) | {"seconds": 500.0}))
+        (state.parent / "files.json").unlink()
+        seal_checkpoint(state.parent)
+    setattr(Loop._take, "stop", -1)  # noqa: B010, SLF001
+    alone = [run(settings, language)[0] for language in ("ro", "bg")]
+    assert all(500 < seconds_of(adapter) < 560 for adapter in alone), "500 s of training were the share of each"
+    assert steps
+
+
+def test_waiting_for_another_run_is_not_training(settings: dict[str, Any], steps: list[int]) -> None:
+    setattr(Loop._take, "stop", -1)  # noqa: B010, SLF001
+    held = ExitStack()
+    held.enter_context(lock((settings["out"] / "adapters/ro/lrl-mini/text-seq_bn").resolve()))
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as other:
+        training = other.submit(run, settings, "ro")
+        time.sleep(10)
+        held.close()
+        (adapter,) = training.result()
+    assert steps
+    assert seconds_of(adapter) < time.perf_counter() - began - 5
 
 
 @pytest.mark.usefixtures("steps")
