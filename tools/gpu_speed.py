@@ -1,10 +1,9 @@
 """Speed of training and evaluation on a GPU: milliseconds per step with K adapters, and the lower limit.
 
 Used by tools/gpu_check.py. Measures a model the size of XLM-R base with random weights and 250,002 words, with 16 lines
-of 48 tokens per adapter and step, as in the paper; task adapters with one and three seeds on it; and LLaMAs with 135
-million and, if memory allows, 8 billion weights. `floor` is the time of only the matrix products of a step, at the
-speed of one large product on this device. `plain` is a typical training loop: hooks, padded lines, all logits, eager,
-fp32.
+of 48 tokens on average per adapter and step, as in the paper; task adapters with one and three seeds on it; and LLaMAs
+with 135 million and, if memory allows, 8 billion weights. `floor` is the time of only the matrix products of a step, at
+the speed of one large product on this device. `plain loop` and `whole loop` are in gpu_loops.py.
 """
 
 import gc
@@ -15,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_loops import loop_step, plain_step, pseudo_perplexity
 from gpu_tasks import task_speed
-from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from lrltrain.config import FitConfig, Objective
@@ -25,7 +24,6 @@ from lrltrain.models import find_base, load_tokenizer, word_starts
 from lrltrain.modules.families import family_of, layers_of
 from lrltrain.modules.insert import AdapterStack
 from lrltrain.training.batches import Batch, Block, Layout, Masking, Vocabulary
-from lrltrain.training.loss import LabelledHead
 from lrltrain.training.packing import probe_packing
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
@@ -46,35 +44,34 @@ def measure(until: float, *, small: bool) -> Iterator[dict[str, Any]]:
     print("| model | method | K | precision | ms per step | ms per step and adapter | floor | GB |")
     print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
     encoder = make_encoder(small)
+    llama = lambda: make_llama(LLAMA, 1_536, 49_152, small=small)  # noqa: E731
     runs: list[tuple[str, Any, str, int, bool]] = [
-        ("XLM-R base", encoder, "seq_bn_inv", count, compiled)
-        for count, compiled in ((1, False), (16, False), (30, False), (4, False), (16, True), (1, True))
+        ("XLM-R base", encoder, "seq_bn_inv", count, False) for count in (1, 16, 30, 4)
     ]
+    if device.type == "cuda" and not small and torch.cuda.mem_get_info()[0] > 40 * 2**30:
+        large = lambda: make_llama(LARGE, 14_336, 128_256, small=False)  # noqa: E731
+        runs += [("LLaMA 8B", large, "seq_bn_inv", 1, False)]
     runs += [("XLM-R base", encoder, method, count, False) for method in ("seq_bn", "lora") for count in (1, 16)]
     runs += [("XLM-R base", encoder, "full", 1, False)]
-    runs += [
-        ("LLaMA 135M", lambda: make_llama(LLAMA, 1_536, 49_152, small=small), "seq_bn_inv", count, compiled)
-        for count, compiled in ((1, False), (16, False), (1, True))
-    ]
+    runs += [("LLaMA 135M", llama, "seq_bn_inv", count, False) for count in (1, 16)]
+    runs += [("XLM-R base", encoder, "seq_bn_inv", count, True) for count in (16, 1)]
+    runs += [("LLaMA 135M", llama, "seq_bn_inv", 1, True)]
+    skipped = 0
     for name, make, method, count, compiled in runs:
         if time.monotonic() + LEFT > until:
-            print("\nThe time limit was reached; some measurements were skipped.")
-            return
+            skipped += 1
+            continue
         yield guarded(lambda: one_step(name, make, method, count, device, rate, compiled=compiled))  # noqa: B023
         if (method, count, compiled) == ("seq_bn_inv", 30, False):
             yield guarded(lambda: plain_step(encoder, device))
+            for adapters in (1, 16):
+                yield guarded(lambda: loop_step(encoder, device, adapters, small=small))  # noqa: B023
             yield guarded(lambda: pseudo_perplexity(encoder, device, small=small))
             items = 64 if small else 1_024
             for seeds, graphs in ((1, False), (1, True), (3, True)):
                 yield guarded(lambda: task_speed(without_head(encoder), device, items, seeds, graphs=graphs))  # noqa: B023
-    if (
-        device.type == "cuda"
-        and not small
-        and torch.cuda.mem_get_info()[0] > 40 * 2**30
-        and time.monotonic() + 60 < until
-    ):
-        make = lambda: make_llama(LARGE, 14_336, 128_256, small=False)  # noqa: E731
-        yield guarded(lambda: one_step("LLaMA 8B", make, "seq_bn_inv", 1, device, rate))
+    if skipped:
+        print(f"\nThe time limit was reached; {skipped} of {len(runs)} kinds of steps were not measured.")
 
 
 def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -173,87 +170,30 @@ def one_step(
     head = words * model.config.hidden_size
     passes = 6 if method == "full" else 4  # operations per weight and token: two forward, twice that backward
     floor = (passes * inner * batch.tokens + passes * head * int(batch.counts.sum())) / rate
-    memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
+    memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
     label = f"{name}, compiled" if compiled else name
     return print_row(label, method, count, "bf16", seconds, floor, memory)
 
 
-def plain_step(make: Callable[[], Any], device: torch.device) -> dict[str, Any]:
-    """Time a step of one adapter in a typical training loop: hooks, padded lines, all logits, eager, fp32."""
-    torch.manual_seed(0)
-    model = make()
-    model.train()
-    attached = attach(model, FitConfig(lang="ro", method="seq_bn_inv"), ["x"], [0])
-    parameters = [parameter for _, parameter in attached.parameters]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, model.config.vocab_size, (LINES, 2 * LENGTH), generator=generator)
-    labels = ids.where(torch.rand(ids.shape, generator=generator) < 0.15, -100)
-    mask = (torch.arange(2 * LENGTH)[None] < torch.linspace(16, 80, LINES).long()[:, None]).long()
-
-    def run() -> None:
-        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
-        model(**{name: value.to(device) for name, value in batch.items()}).loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return print_row("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", median(run, device), None, 0.0)
-
-
-def pseudo_perplexity(make: Callable[[], Any], device: torch.device, *, small: bool) -> dict[str, Any]:
-    """Compare the masked copies per second of `lrltrain eval`'s method and of a loop over single copies."""
-    model = make().eval()
-    words, length = model.config.vocab_size, 36
-    copies = 64 if small else 4_096
-    ids = torch.randint(5, words, (copies, length), device=device)
-    positions = torch.arange(copies, device=device) * length + length // 2
-
-    @torch.inference_mode()
-    def single_copies() -> None:
-        for number in range(8):
-            logits = model(input_ids=ids[number : number + 1]).logits[0, length // 2]
-            float(functional.log_softmax(logits, dim=-1)[ids[number, length // 2]])
-
-    slow = median(single_copies, device, rounds=3) / 8
-    model.to(torch.bfloat16 if device.type == "cuda" else torch.float32)
-    head = LabelledHead(model)
-
-    @torch.inference_mode()
-    def batched() -> None:
-        with head.at(positions):
-            hidden = model(input_ids=ids).logits[0]
-        head.losses(hidden, ids.flatten()[positions]).sum().item()
-
-    fast = median(batched, device, rounds=5) / copies
-    head.release()
-    summary = f"{1 / slow:,.0f} copies/s one at a time, {1 / fast:,.0f} in batches: {slow / fast:.0f} x"
-    print(f"\nPseudo-perplexity: {summary}.\n")
-    print("| model | method | K | precision | ms per step | ms per step and adapter | floor | GB |")
-    print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
-    return {
-        "pseudo_perplexity": {
-            "one_at_a_time": 1 / slow,
-            "in_batches": 1 / fast,
-            "ratio": slow / fast,
-        }
-    }
+def lengths_of(seed: int) -> Any:
+    """Return the tokens of each of LINES lines of an adapter: LENGTH on average, as different as those of web text."""
+    return np.random.default_rng(seed).integers(LENGTH // 3, 2 * LENGTH - LENGTH // 3 + 1, LINES)
 
 
 def lines(count: int, words: int, objective: Objective, separates_segments: bool) -> Batch:
-    """Return a batch with LINES lines of LENGTH tokens per adapter, laid out like `line` batching on a GPU."""
+    """Return a batch with the lines of each adapter, laid out like `line` batching on a GPU."""
     tokenizer = load_tokenizer(find_base("lrl-mini"))
     vocabulary = Vocabulary.of(tokenizer, word_starts(tokenizer))
     generator = np.random.default_rng(0)
     highest = min(words, len(vocabulary.starts)) - 1
 
-    def line() -> Block:
+    def line(length: int) -> Block:
         ids, labels = Masking(objective).apply(
-            generator.integers(5, highest, LENGTH), vocabulary, generator, at_least_one=True
+            generator.integers(5, highest, length), vocabulary, generator, at_least_one=True
         )
-        return Block(ids, labels, [LENGTH], 0)
+        return Block(ids, labels, [length], 0)
 
-    groups = [[line() for _ in range(LINES)] for _ in range(count)]
+    groups = [[line(int(length)) for length in lengths_of(number)] for number in range(count)]
     return Layout(vocabulary, "line", separates_segments, 256, static=True)(groups)
 
 
