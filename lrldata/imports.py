@@ -1,6 +1,8 @@
 """Import libraries that are large or may be missing."""
 
 import gc
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,13 +14,17 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
     """Switch off garbage collection during large imports, which makes them a third faster.
 
     In a process of our own, later collections also skip all objects that exist by then, because those stay. Functions
-    of the Python API name an `extra`, which prevents that, because the session belongs to the user. If a library is
-    missing, the error names the extra that provides it.
+    of the Python API name an `extra`, which prevents that, because the session belongs to the user, and delays an
+    interrupt until the imports are done. If a library is missing, the error names the extra that provides it.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        if extra is None:
+            yield
+        else:
+            with _interrupted_later():
+                yield
     except ModuleNotFoundError as error:
         if extra is None:
             raise
@@ -30,6 +36,23 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
             gc.freeze()
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Delay a keyboard interrupt: within an import it would leave a library that fails for the rest of the session."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield
+        return
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if interrupts:
+            signal.raise_signal(signal.SIGINT)
 
 
 def imported(name: str, module: str, extra: str) -> Any:

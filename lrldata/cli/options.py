@@ -22,8 +22,8 @@ def typed_options(
 ) -> dict[str, Any]:
     """Return the settings that the user gave, from the `locals()` of a command.
 
-    `lists` names options that are comma-separated lists; `renamed` maps parameters to settings that have the name of a
-    Python builtin. Raises UsageError for an empty list.
+    `lists` names options that are comma-separated lists; in these, the path of a file or folder is one value. `renamed`
+    maps parameters to settings that have the name of a Python builtin. Raises UsageError for an empty list.
     """
     names = renamed or {}
     flags = {
@@ -33,7 +33,8 @@ def typed_options(
     }
     for name in lists:
         if name in flags:
-            flags[name] = [part for part in flags[name].split(",") if part]
+            is_path = Path(flags[name]).exists()  # whose name may contain commas
+            flags[name] = [flags[name]] if is_path else [part for part in flags[name].split(",") if part]
             if not flags[name]:
                 raise UsageError(f"--{name}: no value given.")
     return flags

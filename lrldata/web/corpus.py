@@ -116,7 +116,7 @@ class _State:
         def skip(shard: Shard, error: InputError) -> None:
             if not skip_bad:
                 raise error
-            self.skipped[shard.name] = error.message
+            self.skipped[shard.name] = error.message.removeprefix(f"{shard.place}: ")
 
         if len(bundle.shards) > 1:
             yield from grouped(list(read_small(bundle.shards, columns, skip)))

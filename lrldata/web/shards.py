@@ -53,7 +53,7 @@ def shards_of(inputs: Inputs, *, skip_bad: bool = False) -> tuple[list[Shard], d
         except InputError as error:
             if not skip_bad:
                 raise
-            skipped[as_utf8(name)] = as_utf8(error.message)
+            skipped[as_utf8(name)] = as_utf8(error.message.removeprefix(f"{path}: "))
     return shards, skipped
 
 

@@ -173,7 +173,9 @@ def _fits(
             given = {} if build or has_own else _given(config, places.dataset(language.code, source))
             key = Key(language.code, source, base.model, method, variant)
             if key in adapters:
-                raise UsageError(f"{' '.join(filter(None, key))} is already in a table above.", "Keep one of them.")
+                raise UsageError(
+                    f"{' '.join(filter(None, key))} occurs twice, in this table or one above.", "Keep one of them."
+                )
             yield Job("fit", labels | base.labels, settings, tuple(needs), given=given), key
 
 

@@ -19,7 +19,8 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
     for choice in (part for text in only for part in text.split(",")):
         label, equals, value = choice.partition("=")
         if not equals or label not in labels:
-            raise UsageError(f"--only {choice!r}: not LABEL=VALUE.", f"The labels are {', '.join(sorted(labels))}.")
+            problem = f"no job has the label {label!r}" if equals else "not LABEL=VALUE"
+            raise UsageError(f"--only {choice!r}: {problem}.", f"The labels are {', '.join(sorted(labels))}.")
         selected_values.setdefault(label, set()).add(value)
     for label, values in selected_values.items():
         names = {name for job in everything if label in job.labels for name in _names(job, label)}

@@ -1,6 +1,7 @@
 """Calls as users make them: with unusual types, in unusual folders, without a terminal, within a pool."""
 
 import multiprocessing
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 
 import lrldata
 from lrldata.arguments import in_python
+from lrldata.cli.options import typed_options
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError, LanguageError, StorageError, UsageError
+from lrldata.imports import many_imports
 from lrldata.settings import as_local_path
 
 NAMES = {"scripts", "dump", "transfer_from", "transfer_adapter", "answers", "model_id", "private", "base_id", "lang"}
@@ -134,3 +137,20 @@ def test_an_empty_file_is_not_a_gzip_file(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.jsonl.gz").write_bytes(b"")
     with pytest.raises(InputError, match=r"b.jsonl.gz: cannot be read .*empty"):
         lrldata.build("ro", source="web", input=tmp_path / "in", out=tmp_path / "out", cache=tmp_path / "c", quiet=True)
+
+
+def test_the_path_of_a_file_with_commas_is_one_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one, two.txt").write_text("x", "utf-8")
+    assert typed_options({"text": "one, two.txt"}, lists=("text",)) == {"text": ["one, two.txt"]}
+    assert typed_options({"text": "one.txt,two.txt"}, lists=("text",)) == {"text": ["one.txt", "two.txt"]}
+
+
+def test_an_interrupt_during_imports_takes_effect_after_them() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), many_imports("train"):
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the end of the imports")
+    assert reached
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

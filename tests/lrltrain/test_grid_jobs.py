@@ -296,7 +296,7 @@ def test_a_fusion_uses_the_adapters_with_its_seed(tmp_path: Path) -> None:
         ("sample = true", "smaple = true", r"\[build.conceptnet\]: .*'sample'"),
         ('["seq_bn_inv", "lora"]', '["seq_bn", "lore"]', r"recipe.toml: \[\[fit\]\] 1: methods.1"),
         ('["seq_bn_inv", "lora"]', '["fusion"]', "needs seq_bn_inv adapters of two sources"),
-        ('["seq_bn_inv", "lora"]', '["lora", "lora"]', "is already in a table above"),
+        ('["seq_bn_inv", "lora"]', '["lora", "lora"]', "occurs twice, in this table or one above"),
         ("resamples = 200", "resamples = 1", "--resamples"),
         ('languages = "bg,mt"', 'languages = "bg,klingon"', "Unknown language 'klingon'"),
         ('languages = "bg,mt"', 'langs = "bg"', "unknown key 'langs'"),
@@ -443,6 +443,20 @@ def test_the_time_left_is_estimated_from_the_pace_so_far(tmp_path: Path) -> None
     for number, job in enumerate(current, 1):
         records.write(Record(job.id, job.name, "done", 100.0, ended=began + 50 * number))
     assert status(planned, slots, began, records)[1]["seconds_left"] == pytest.approx(100 * (len(all_jobs) - 5) / 2)
+
+
+def test_a_job_whose_files_are_gone_is_not_done(tmp_path: Path) -> None:
+    all_jobs = [job for job in jobs(write_recipe(tmp_path, tmp_path / "out")) if job.kind == "fit"]
+    records = records_of(str(tmp_path / "out"), tmp_path)
+    records.write_plan(all_jobs, 1)
+    made = tmp_path / "out" / "adapters" / "a.bin"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"weights")
+    files = records.described([made])
+    records.write(Record(all_jobs[0].id, all_jobs[0].name, "done", 1.0, files=files))
+    assert status(*records.read_plan(), records)[1]["done"] == 1
+    made.unlink()
+    assert status(*records.read_plan(), records)[1]["done"] == 0
 
 
 def test_values_missing_in_a_configuration_are_the_defaults_of_its_architecture(tmp_path: Path) -> None:
