@@ -12,10 +12,11 @@ grid/                                       `lrltrain grid`
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, kind_of
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, DamagedError, kind_of
 from lrldata.paths import safe_name
 
 DATASETS, ADAPTERS, SCORES_FOLDER, CARDS, REPORT, RUNS = "datasets", "adapters", "scores", "cards", "report", "runs"
@@ -91,4 +92,6 @@ def finished(workspace: Path, kind: str) -> list[Path]:
 def is_workspace(folder: Path) -> bool:
     """Return whether a folder holds a finished dataset, adapter or scores in the layout of a workspace."""
     kinds = {kind: folder.glob(f"{pattern}/{MANIFEST}") for kind, pattern in PATTERNS.items()}
-    return any(kind_of(file.parent) == kind for kind, files in kinds.items() for file in files)
+    with suppress(OSError, DamagedError):  # the file of another program may have this name
+        return any(kind_of(file.parent) == kind for kind, files in kinds.items() for file in files)
+    return False

@@ -79,7 +79,9 @@ def _take(store: Any, path: str, writer: str, shown: str) -> None:
             with suppress(FileNotFoundError):
                 store.rm_file(path)  # whoever creates it next holds it
             has_expired = True
-    raise BusyError(f"{shown}: its lease cannot be taken.", "Run the same command again.")
+        else:
+            time.sleep(SETTLING / _TRIES)
+    raise StorageError(f"{shown}: its lease cannot be created.", "Check your permissions, and run the command again.")
 
 
 def make_parent(store: Any, path: str) -> None:
@@ -95,14 +97,14 @@ def _content(writer: str) -> bytes:
 
 
 def _machine() -> str:
-    """Return what identifies this machine, since it was started, and the namespace that numbers its processes."""
-    parts = [socket.gethostname()]
+    """Return what identifies this machine, since it was started, and the namespace that numbers its processes.
+
+    Empty if that cannot be known: names of hosts may not be unique.
+    """
     with suppress(OSError):
-        parts += [
-            Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip(),
-            str(Path("/proc/self/ns/pid").readlink()),
-        ]
-    return " ".join(parts)
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
 
 
 def _create(store: Any, path: str, content: bytes) -> bool:
@@ -162,7 +164,7 @@ def _refuse_current(lease: dict[str, Any], written: float | None, shown: str) ->
 def _is_dead(lease: dict[str, Any]) -> bool:
     """Return whether the process that wrote a lease ran on this machine and has ended, or was this one, and let go."""
     process = lease.get("process")
-    if lease.get("machine") != _machine() or not isinstance(process, int) or os.name != "posix":
+    if not _machine() or lease.get("machine") != _machine() or not isinstance(process, int):
         return False
     if process == os.getpid():
         return lease.get("writer") not in _held

@@ -1,6 +1,7 @@
 """Options shared by the commands of all three packages, and their conversion to settings."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,14 @@ Config = Annotated[
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder for dumps and indexes.", show_default="the user's cache")]
 _NOT_SETTINGS = {"config", "as_json", "quiet"}
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a comma-separated list; the name of a file may contain commas itself."""
+    with suppress(OSError, ValueError):  # a long list is no valid path
+        if "," in text and Path(text).exists():
+            return [text]
+    return [part for part in text.split(",") if part]
 
 
 def typed_options(
@@ -33,8 +42,7 @@ def typed_options(
     }
     for name in lists:
         if name in flags:
-            is_path = Path(flags[name]).exists()  # whose name may contain commas
-            flags[name] = [flags[name]] if is_path else [part for part in flags[name].split(",") if part]
+            flags[name] = _parts(flags[name])
             if not flags[name]:
                 raise UsageError(f"--{name}: no value given.")
     return flags

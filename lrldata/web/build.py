@@ -216,8 +216,9 @@ def clean_corpus(
             saved = spoken.save(parts, chosen.drop_codes, task.decided)
             spoken.write_saved(saved, chosen.places, work / "rows")
     summaries = [part.summary() for part in parts]
-    with_text = {name for summary in summaries for name in summary["files"]}
-    skipped |= {shard.name: "it holds no text" for shard in shards if shard.name not in {*with_text, *skipped}}
+    if all("files" in summary for summary in summaries):  # otherwise an earlier version has judged some of them
+        with_text = {name for summary in summaries for name in summary["files"]}
+        skipped |= {shard.name: "it holds no text" for shard in shards if shard.name not in {*with_text, *skipped}}
     kept = sum((Tally(**summary["kept"]) for summary in written), saved.tally)
     came_in = sum((Tally(**summary["in"]) for summary in summaries), Tally())
     dropped: dict[str, Tally] = {}

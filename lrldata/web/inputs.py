@@ -214,13 +214,15 @@ class _Walk:
         written = TOPS if not TOPS.isdisjoint(entry.name for entry in entries) and is_workspace(folder) else ()
         for entry in entries:
             name, path = above + entry.name, Path(entry.path)
-            if entry.name in written or (entry.is_dir() and _identity(path.stat()) in self.own):
+            if entry.name in written:
                 continue
             if entry.name.startswith(".") or entry.name in HIDDEN:
                 self.inputs.leave_out("hidden", name)
             elif entry.is_symlink():
                 self.links.append((name, path))
             elif entry.is_dir():
+                if _identity(path.stat()) in self.own:
+                    continue
                 if _identity(path.stat()) in self.seen:  # already walked, through a link to a folder above this one
                     self.inputs.leave_out("again", name)
                 else:
@@ -236,6 +238,8 @@ class _Walk:
             return
         if not stat.S_ISDIR(status.st_mode):
             yield from self._file(name, path, status, linked=True)
+        elif _identity(status) in self.own:
+            return
         elif _identity(status) in self.above or path.resolve() in path.parent.resolve().joinpath("x").parents:
             self.inputs.leave_out("circle", name)
         elif _identity(status) in self.seen:

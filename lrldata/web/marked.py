@@ -47,7 +47,7 @@ def _cues(lines: Iterable[str]) -> Iterator[str]:
         elif in_cue:
             if number:
                 yield number
-            number = bare if bare.isdecimal() else ""
+            number = bare if bare.isdecimal() and not is_webvtt else ""
             if not number and (text := " ".join(_TAG.sub("", bare).split())):
                 yield text
     if first and not in_cue and not is_webvtt:

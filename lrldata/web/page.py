@@ -1,6 +1,6 @@
 """Lines of text from HTML: one per block element, or per line of preformatted text. Pure.
 
-Left out are menus, forms, scripts, deleted text, pronunciations (ruby), and marks of notes and printed pages.
+Left out are menus, forms, scripts, deleted words, pronunciations (ruby), and marks of notes and printed pages.
 """
 
 import re
@@ -61,7 +61,8 @@ class _Page(HTMLParser):
             0,
         )  # an inline element whose text is left out, to the line's end at most; its depth
         self._raised: int | None = None  # pieces before the open <sup>
-        self._linked = self._preformatted = False  # whether the <sup> is around or in a link; whether in a <pre>
+        self._link: int | None = None  # pieces before the open <a>
+        self._marks_note = self._preformatted = False  # whether a link is in the <sup> or around it; whether in a <pre>
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._between(tag)
@@ -81,8 +82,10 @@ class _Page(HTMLParser):
             self._mark, self._marks = tag, 1
         if tag == "sup":
             self._raised = len(self._held)
+            self._marks_note = self._link is not None and not "".join(self._held[self._link :]).strip()
         elif tag == "a":
-            self._linked = True
+            self._link = len(self._held)
+            self._marks_note = self._raised is not None
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
         self._between(tag)
@@ -97,12 +100,14 @@ class _Page(HTMLParser):
             self._marks -= 1
         if not self._marks or (tag == "ruby" and self._mark in _READINGS):
             self._mark = ""
-        if tag == "sup" and self._raised is not None:
-            if self._linked and _NOTE_MARK.fullmatch("".join(self._held[self._raised :]).strip()):
+        if tag == "pre":
+            self._preformatted = False
+        elif tag == "sup" and self._raised is not None:
+            if self._marks_note and _NOTE_MARK.fullmatch("".join(self._held[self._raised :]).strip()):
                 del self._held[self._raised :]
-            self._raised, self._linked = None, False
-        elif tag == "a" and self._raised is None:
-            self._linked = False
+            self._raised, self._marks_note = None, False
+        elif tag == "a":
+            self._link = None
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 -- the library's
         """Skip `<![...>`, which is a comment in HTML; the library fails at sections that it does not know.
@@ -134,7 +139,7 @@ class _Page(HTMLParser):
         """Finish the current line."""
         line = " ".join("".join(self._held).split())
         self._held.clear()
-        self._mark, self._raised, self._linked = "", None, False
+        self._mark, self._raised, self._link, self._marks_note = "", None, None, False
         if line:
             self.lines.append(line)
 

@@ -80,7 +80,7 @@ def resolve_input(config: WebConfig, language: Language) -> BuildInput:
 
         shards, revision = hub_shards(language, config.revision)
         return BuildInput(shards, revision)
-    inputs = find_files(config.input, language.glotcc, filter(None, (config.out, config.cache, config.scratch)))
+    inputs = find_files(config.input, language.glotcc, filter(None, (config.cache, config.scratch)))
     if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
         raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
     shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)

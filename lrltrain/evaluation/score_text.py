@@ -134,8 +134,10 @@ def _measure(
 ) -> StoredLikelihoods:
     """Measure one model on one text, or read an earlier measurement."""
     formula = config.formula if base.objective == "mlm" else "perplexity"
-    # The default of decoders is recorded, as earlier versions cut texts at 512 tokens and scored unknown tokens.
-    max_length = config.max_length or (LONGEST["clm"] if base.objective == "clm" else None)
+    # Recorded for decoders, as earlier versions cut their texts at 512 tokens and scored unknown tokens.
+    is_decoder = base.objective == "clm"
+    max_length = config.max_length or (LONGEST["clm"] if is_decoder else None)
+    rule = {"unknown_tokens": "not scored"} if is_decoder else {}
     recipe = {
         "task": PERPLEXITY,
         "data": text.provenance,
@@ -143,7 +145,7 @@ def _measure(
         "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
         if adapter and manifest
         else None,
-        "settings": {"formula": formula, "max_length": max_length, "precision": precision_of(config.precision)},
+        "settings": {"formula": formula, "max_length": max_length, "precision": precision_of(config.precision)} | rule,
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"

@@ -16,7 +16,7 @@ from lrldata.output import guard, redact, say_traceback
 from lrldata.paths import remove
 from lrltrain.grid.handlers import GROUP_HANDLERS, HANDLERS
 from lrltrain.grid.job import Job, job_of
-from lrltrain.grid.places import folders_of, made_by, read_by
+from lrltrain.grid.places import folders_of, made_by, read_by, scores_of
 from lrltrain.grid.records import Record, Records, records_of
 from lrltrain.memory import release_gpu_memory
 
@@ -100,13 +100,13 @@ def _perform(job: Job, records: Records, cache: Path, spent: float) -> Record:
     records.fetch(["grid/jobs"] if job.kind == "report" else [records.name(job.id)])
     previous = records.read(job.id)
     if previous is not None and records.is_done(job, verify=True):
-        records.send([records.log(job.id).relative_to(records.workspace).as_posix(), records.name(job.id)])
+        records.send_again(job.id)
         return previous
     attempts = previous.attempts + 1 if previous is not None and previous.status != "done" else 1
     if previous is not None and previous.status == "done" and records.changed_files(previous, verify=True):
         job = _clear_corrupted(job, previous, records)
     record = _attempt(job, records, cache)
-    if record.status == "elsewhere":
+    if record.status == "busy":
         return record
     record = replace(record, attempts=attempts, seconds=round(record.seconds + spent, 3), ended=round(time.time(), 3))
     records.write(record)
@@ -132,6 +132,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
         with _redirect_output(records.log(job.id), job.name):
             try:
                 records.fetch(read_by(job))
+                records.fetch(scores_of(job, records.workspace))
                 _check_needs(job, records)
                 used = records.used_by(job)
                 files = _files(job, records, cache)
@@ -146,7 +147,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
         if not _is_of_job(error):
             raise
         if isinstance(error, BusyError):  # another machine is sending the same files
-            return Record(job.id, job.name, "elsewhere")
+            return Record(job.id, job.name, "busy", error=_describe(error))
         return _failed(job, error, time.perf_counter() - began)
     return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, state=state, used=used)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrldata.layout import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
+from lrldata.manifest import ADAPTER, read_manifest
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 
@@ -73,10 +74,17 @@ def read_by(job: Job) -> list[str]:
     paths = [value for key in INPUT_SETTINGS for value in listed(job.settings.get(key)) if is_made(value)]
     if job.kind == "fit" and not {"text", "dataset"} & job.settings.keys():
         paths.append(dataset(labels["lang"], labels["source"]))
-    if job.kind == "eval":  # scores may be there already: the base model's, or those of another job like this one
-        paths.append(_scores(job))
+    if job.kind == "eval":  # the base model may have been measured already
+        paths.append(f"{_scores(job)}/base")
     home = home_of(job)
     return paths if home is None else [*paths, home]
+
+
+def scores_of(job: Job, workspace: Path) -> list[str]:
+    """Return the scores of the adapters that a job evaluates, which are there already if another job made the same."""
+    adapters = job.settings.get("adapter", []) if job.kind == "eval" else []
+    manifests = [read_manifest(workspace / name, ADAPTER) for name in listed(adapters) if is_made(name)]
+    return [f"{_scores(job)}/{manifest['name']}" for manifest in manifests if manifest]
 
 
 def placed(job: Job, workspace: Path) -> dict[str, Any]:

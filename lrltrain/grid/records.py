@@ -37,7 +37,7 @@ from lrldata.remote import Mirror, as_folder, is_remote, mirror_of
 from lrltrain.grid.job import Job, Kind, job_of
 from lrltrain.grid.places import folders_of
 
-Status = Literal["done", "failed", "lost", "elsewhere"]
+Status = Literal["done", "failed", "lost", "elsewhere", "busy"]
 
 
 @checked_dataclass(frozen=True)
@@ -148,6 +148,13 @@ class Records:
         write_json(path, sealed(asdict(record)))
         self.send([f"grid/logs/{record.id}.log", self.name(record.id)])
 
+    def send_again(self, job: str) -> None:
+        """Send the record and log of a job if they are here, as they may be from just before the store failed."""
+        paths = (self.log(job), inside(self.workspace, self.name(job)))
+        if self.mirror is not None:
+            names = [path.relative_to(self.workspace).as_posix() for path in paths if path.is_file()]
+            self.mirror.send(names, delete=False)
+
     def found_done(self, job: Job) -> Record | None:
         """Return the record of a job that was done although its process died, perhaps by another grid; else None."""
         with suppress(LrlError, OSError):
@@ -234,6 +241,16 @@ class Records:
         return [
             name for name, entry in record.files.items() if not _is_same(self.workspace, name, entry, verify=verify)
         ]
+
+    def has_files(self, record: Record) -> bool:
+        """Return whether the files of a record are there, by their sizes alone."""
+        if self.mirror is not None:
+            return not self.changed_files(record)
+        for name, entry in record.files.items():
+            file = find(*anchored(self.workspace, name))
+            if file is None or file.stat().st_size != entry[0]:
+                return False
+        return True
 
     @cached_property
     def _sizes(self) -> Mapping[str, int]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lrldata.errors import LrlError
+from lrldata.output import note
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import Record, Records
 
+BUSY = 30.0  # seconds until a job tries again whose files another machine is sending
 POLL = 1.0  # seconds between checks of jobs that another grid is running
 
 
@@ -92,6 +94,10 @@ class Schedule:
             record = self.records.found_done(self.jobs[record.id]) or record
         if record.status == "elsewhere":
             self._later[record.id] = time.monotonic() + POLL
+        elif record.status == "busy":
+            if record.id not in self._later:
+                note(f"note: {record.name} waits: {record.error}")
+            self._later[record.id] = time.monotonic() + BUSY
         elif record.status == "done":
             self.done[record.id] = record
             self._reopen_dependents(record.id)
@@ -164,6 +170,6 @@ def run(
             schedule.running |= {member.id for member in group}
         for ended in engine.finished(POLL):
             record = schedule.end(ended)
-            if record.status != "elsewhere":
+            if record.status not in ("elsewhere", "busy"):
                 tell(schedule, record)
     return schedule

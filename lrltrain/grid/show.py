@@ -133,8 +133,8 @@ def status(jobs: list[Job], slots: int, began: float, records: Records) -> tuple
         record = records_by_job[job.id]
         state = "running" if job.id in running_ids else "left" if record is None else record.status
         state = "failed" if state == "lost" else state
-        if record is not None and state == "done" and records.changed_files(record):
-            state = "left"  # somebody has removed or changed what it made
+        if record is not None and state == "done" and not records.has_files(record):
+            state = "left"  # somebody has removed what it made
         states[job.id] = state
         counts_by_kind[job.kind][state] += 1
     waiting = _waiting(jobs, states)

@@ -30,7 +30,8 @@ class TrainingState:
     best_loss: float = float("inf")
     log: list[dict[str, Any]] = field(default_factory=list)
     failed: str = ""
-    seconds: float = 0.0  # of training, including earlier processes of a resumed run: the adapter's share of a group
+    share: float = 0.0  # seconds of training, of all processes of a resumed run: the adapter's part of a group's time
+    seconds: float = 0.0  # the whole time of the group, as earlier versions recorded it
 
 
 def save_checkpoint(run: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:

@@ -253,7 +253,7 @@ class Loop:
         for place, (member, state) in enumerate(zip(self.members, self.states, strict=True)):
             if self.processes.rank or state.failed:
                 continue
-            state.seconds = self.before[place] + (time.perf_counter() - self._began) / len(self.members)
+            state.share = self.before[place] + (time.perf_counter() - self._began) / len(self.members)
             best = {f"best.{number}": value for number, value in enumerate(self.best[place])}
             save_checkpoint(member.run, state, self.weights.tensors(place) | best)
         self.processes.wait()
@@ -276,7 +276,7 @@ class Loop:
                 tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
             ]
         self.weights.set_step(done)
-        self.before = [state.seconds for state in self.states]
+        self.before = [state.share or state.seconds / len(self.members) for state in self.states]
         return done
 
     def _speed(self) -> float:

@@ -14,6 +14,7 @@ from lrldata.language import find, languages
 from lrldata.manifest_schema import Code
 from lrldata.web.characters import SENTENCE_MARKS, scale_of
 from lrldata.web.document_filters import ENDED
+from lrldata.web.inputs import find_files
 from lrldata.web.page import lines_of_html
 from lrldata.web.phrases import SENTENCE_END
 from lrldata.web.read import Columns, find_shards, read_parts
@@ -199,7 +200,8 @@ def lines_in(file: Path) -> list[str]:
         ('<p>te<span epub:type="pagebreak"><span>3</span></span>xt<span role="doc-pagebreak">4</span>.</p>', ["text."]),
         ("<p><ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp>字<rt>ji</ruby>です</p>", ["漢字です"]),
         ("<p>He <del>gone</del><ins>came</ins>.</p><p>a<del>open</p><p>b</p>", ["He came.", "a", "b"]),
-        ("<pre>one\ntwo\n\nthree</pre><p>four\nfive</p>", ["one", "two", "three", "four five"]),
+        ("<pre>one\ntwo\n\nthree</pre>four\nfive<p>six\nseven</p>", ["one", "two", "three", "four five", "six seven"]),
+        ("<p><a href=#x>5 km<sup>2</sup></a>, <a>1<sup>o</sup> lugar</a></p>", ["5 km2, 1o lugar"]),
         ("<aside>x<p>y</aside>text<footer>z</footer>", ["text"]),
     ],
 )
@@ -374,6 +376,16 @@ def test_what_a_build_writes_into_its_input_is_not_input(
     (tmp_path / "cards").mkdir()
     Path("cards/3.txt").write_text("\n".join(f"{text} 3" for text in SENTENCES), "utf-8")
     assert build_here("earlier")[1] == (files if out == "." else [*files, "cards/3.txt"]), "the workspace has cards"
+
+
+def test_what_looks_like_a_workspace_may_be_text(tmp_path: Path) -> None:
+    home = tmp_path / "in" / "datasets" / "a" / "b"
+    home.mkdir(parents=True)
+    (home / "manifest.json").write_text('{"text": "one"}\n{"text": "two"}\n', "utf-8")
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    inputs = find_files(tmp_path / "in")
+    assert [name for name, _ in inputs.files] == ["datasets/a/b/manifest.json"]
+    assert inputs.counts == {"broken_link": 1}
 
 
 def test_cues_that_begin_like_webvtt_blocks_are_text(tmp_path: Path) -> None:

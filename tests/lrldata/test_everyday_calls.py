@@ -144,6 +144,9 @@ def test_the_path_of_a_file_with_commas_is_one_value(tmp_path: Path, monkeypatch
     Path("one, two.txt").write_text("x", "utf-8")
     assert typed_options({"text": "one, two.txt"}, lists=("text",)) == {"text": ["one, two.txt"]}
     assert typed_options({"text": "one.txt,two.txt"}, lists=("text",)) == {"text": ["one.txt", "two.txt"]}
+    assert len(typed_options({"text": ",".join(["a" * 30] * 20)}, lists=("text",))["text"]) == 20
+    with pytest.raises(UsageError, match="no value given"):
+        typed_options({"text": ""}, lists=("text",))
 
 
 def test_an_interrupt_during_imports_takes_effect_after_them() -> None:

@@ -123,8 +123,11 @@ def test_a_job_waits_for_another_machine_that_sends_the_same_files(tmp_path: Pat
     (job, *_) = jobs_of(load_grid_config(recipe, {"out": url, "cache": tmp_path}))
     mirror = mirror_of(url, tmp_path / "other")
     with leased(mirror.store, mirror.root, home_of(job) or "", "ws"):
-        assert run_job(job.as_json(), url, str(tmp_path)).status == "elsewhere"
+        waiting = run_job(job.as_json(), url, str(tmp_path))
+    assert (waiting.status, "another process is writing to it" in waiting.error) == ("busy", True)
     assert run_job(job.as_json(), url, str(tmp_path)).status == "done"
+    assert run_job(job.as_json(), url, str(tmp_path / "third")).status == "done"
+    assert mirror.listing("grid/logs"), "a machine without the log leaves it"
 
 
 def test_another_version_of_a_dataset_that_a_study_does_not_build_changes_its_jobs(tmp_path: Path) -> None:
