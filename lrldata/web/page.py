@@ -56,13 +56,10 @@ class _Page(HTMLParser):
         self.lines: list[str] = []
         self._held: list[str] = []
         self._without: list[str] = []  # open elements whose text is left out, up to their end tags
-        self._mark, self._marks = (
-            "",
-            0,
-        )  # an inline element whose text is left out, to the line's end at most; its depth
+        self._mark, self._marks = "", 0  # an inline element whose text is left out, within the line; and its depth
         self._raised: int | None = None  # pieces before the open <sup>
-        self._link: int | None = None  # pieces before the open <a>
-        self._marks_note = self._preformatted = False  # whether a link is in the <sup> or around it; whether in a <pre>
+        self._marks_note = False  # whether a link is in the <sup>, or around it and nothing else
+        self._in_empty_link = self._preformatted = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._between(tag)
@@ -82,10 +79,9 @@ class _Page(HTMLParser):
             self._mark, self._marks = tag, 1
         if tag == "sup":
             self._raised = len(self._held)
-            self._marks_note = self._link is not None and not "".join(self._held[self._link :]).strip()
+            self._marks_note = self._in_empty_link
         elif tag == "a":
-            self._link = len(self._held)
-            self._marks_note = self._raised is not None
+            self._in_empty_link, self._marks_note = True, self._raised is not None
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 -- the library's
         self._between(tag)
@@ -107,7 +103,7 @@ class _Page(HTMLParser):
                 del self._held[self._raised :]
             self._raised, self._marks_note = None, False
         elif tag == "a":
-            self._link = None
+            self._in_empty_link = False
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 -- the library's
         """Skip `<![...>`, which is a comment in HTML; the library fails at sections that it does not know.
@@ -122,6 +118,8 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._without or self._mark:
             return
+        if self._raised is None and not data.isspace():
+            self._in_empty_link = False
         if self._preformatted:
             *ended, data = data.split("\n")
             for line in ended:
@@ -139,7 +137,7 @@ class _Page(HTMLParser):
         """Finish the current line."""
         line = " ".join("".join(self._held).split())
         self._held.clear()
-        self._mark, self._raised, self._link, self._marks_note = "", None, None, False
+        self._mark, self._raised, self._marks_note, self._in_empty_link = "", None, False, False
         if line:
             self.lines.append(line)
 
