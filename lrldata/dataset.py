@@ -106,8 +106,9 @@ def unlisted_shards(folder: Path, names: Iterable[str]) -> set[str]:
     Empty if the folder has no manifest. `load_dataset` reads all shards, whether or not a manifest lists them.
     """
     manifest = read_manifest(folder, DATASET)
-    listed = {entry["path"] for entry in manifest["outputs"]} if manifest else set()
-    return {name for name in names if manifest and _SHARD.fullmatch(name) and name not in listed}
+    if manifest is None:
+        return set()
+    return set(filter(_SHARD.fullmatch, names)) - {entry["path"] for entry in manifest["outputs"]}
 
 
 def arrow_bytes(frame: pl.DataFrame) -> int:

@@ -13,7 +13,7 @@ grid/                                       `lrltrain grid`
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, DamagedError, kind_of
@@ -62,10 +62,14 @@ def card_path(repository: str) -> str:
 
 def artifact_of(name: str) -> str | None:
     """Return the folder of the artifact that a file would be in, by its path in the workspace; None for other files."""
-    parts = name.split("/")
-    depth = {DATASETS: 3, ADAPTERS: 4, SCORES_FOLDER: 5}.get(parts[0], 0)
-    depth += parts[0] == SCORES_FOLDER and parts[depth : depth + 1] != [] and parts[depth].startswith("seed-")
-    return "/".join(parts[:depth]) if 0 < depth < len(parts) else None
+    parents = PurePosixPath(name).parents
+    patterns = (TASK_RUNS, *PATTERNS.values())  # the longest first: a run is inside the scores of its task
+    return next((str(parent) for pattern in patterns for parent in parents if _fits(parent, pattern)), None)
+
+
+def _fits(path: PurePosixPath, pattern: str) -> bool:
+    """Return whether a relative path has a pattern as a whole."""
+    return len(path.parts) == pattern.count("/") + 1 and path.match(pattern)
 
 
 def is_hidden(path: Path, workspace: Path) -> bool:

@@ -84,10 +84,15 @@ def _take(store: Any, path: str, writer: str, shown: str) -> None:
     raise StorageError(f"{shown}: its lease cannot be created.", "Check your permissions, and run the command again.")
 
 
+def has_folders(store: Any) -> bool:
+    """Return whether a store has folders, which must exist, instead of buckets."""
+    protocols = {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
+    return not protocols & OBJECT_STORES
+
+
 def make_parent(store: Any, path: str) -> None:
     """Create the parent folder of a path, on a store that has folders."""
-    protocols = {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
-    if not protocols & OBJECT_STORES:
+    if has_folders(store):
         store.makedirs(path.rsplit("/", maxsplit=1)[0], exist_ok=True)
 
 
@@ -163,8 +168,8 @@ def _refuse_current(lease: dict[str, Any], written: float | None, shown: str) ->
 
 def _is_dead(lease: dict[str, Any]) -> bool:
     """Return whether the process that wrote a lease ran on this machine and has ended, or was this one, and let go."""
-    process = lease.get("process")
-    if not _machine() or lease.get("machine") != _machine() or not isinstance(process, int):
+    process, here = lease.get("process"), _machine()
+    if not here or lease.get("machine") != here or not isinstance(process, int):
         return False
     if process == os.getpid():
         return lease.get("writer") not in _held

@@ -19,7 +19,7 @@ from lrldata.dataset import unlisted_shards
 from lrldata.errors import StorageError, UsageError, one_line
 from lrldata.folder import prevent_exchange
 from lrldata.layout import DATASETS, artifact_of
-from lrldata.lease import OBJECT_STORES
+from lrldata.lease import has_folders
 from lrldata.locks import wait_for_lock
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
 from lrldata.output import keep_out_of, redact
@@ -219,8 +219,7 @@ class Mirror:
             api = HfApi(endpoint=self.store.endpoint, token=self.store.token)
             exists, what = api.repo_exists(location.repo_id, repo_type=location.repo_type), "repository"
         else:
-            is_local = OBJECT_STORES.isdisjoint([self.store.protocol, *self.store.protocol])
-            exists, what = is_local or self.store.exists(self.root.partition("/")[0]), "bucket"
+            exists, what = has_folders(self.store) or self.store.exists(self.root.partition("/")[0]), "bucket"
         if not exists:
             raise StorageError(f"{self.url}: no such {what}, or no access to it.", "Check the address and your token.")
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gpu_speed
 import numpy as np
 import torch
+from gpu_timing import LINES, lengths_of, median, print_header, print_row
 from torch.nn import functional
 
 from lrltrain.config import FitConfig
@@ -39,7 +39,7 @@ def plain_step(make: Callable[[], Any], device: torch.device) -> dict[str, Any]:
     parameters = [parameter for _, parameter in attached.parameters]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     generator = torch.Generator().manual_seed(0)
-    lengths = torch.from_numpy(gpu_speed.lengths_of(0))
+    lengths = torch.from_numpy(lengths_of(0))
     ids = torch.randint(5, model.config.vocab_size, (len(lengths), int(lengths.max())), generator=generator)
     mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
     labels = ids.where((torch.rand(ids.shape, generator=generator) < 0.15) & (mask == 1), -100)
@@ -51,8 +51,8 @@ def plain_step(make: Callable[[], Any], device: torch.device) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
 
-    seconds = gpu_speed.median(run, device)
-    return gpu_speed.print_row("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", seconds, None, 0.0)
+    seconds = median(run, device)
+    return print_row("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", seconds, None, 0.0)
 
 
 def loop_step(make: Callable[[], Any], device: torch.device, count: int, *, small: bool) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def loop_step(make: Callable[[], Any], device: torch.device, count: int, *, smal
         weights = Weights(attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack))
         step = Step(model, weights, attention, graphs=device.type == "cuda")
         layout = Layout(vocabulary, "line", attention.separates_segments, 256, static=True)
-        schedule = Schedule(steps, steps, gpu_speed.LINES, gpu_speed.LINES, 1, Rates(1e-4, 0.05, 0.01))
+        schedule = Schedule(steps, steps, LINES, LINES, 1, Rates(1e-4, 0.05, 0.01))
         with tempfile.TemporaryDirectory() as folder:
             members = [
                 Member(name, *(_blocks(number, vocabulary, kept=kept) for kept in (False, True)), Path(folder, name))
@@ -84,14 +84,14 @@ def loop_step(make: Callable[[], Any], device: torch.device, count: int, *, smal
         step.release()
         take_out(model)
     seconds = (lasted[-1] - lasted[-2]) / (runs[-1] - runs[-2])
-    return gpu_speed.print_row("XLM-R base, whole loop", "seq_bn_inv", count, "bf16", seconds, None, 0.0)
+    return print_row("XLM-R base, whole loop", "seq_bn_inv", count, "bf16", seconds, None, 0.0)
 
 
 def _blocks(seed: int, vocabulary: Vocabulary, *, kept: bool) -> Blocks:
     """Return blocks of one line each, of random tokens: 2,000 for training, and 16 for validation, which are `kept`."""
     batches = 1 if kept else 125
     generator = np.random.default_rng((seed, kept))
-    lengths = np.concatenate([gpu_speed.lengths_of(seed + number) for number in range(batches)])
+    lengths = np.concatenate([lengths_of(seed + number) for number in range(batches)])
     tokens = generator.integers(5, len(vocabulary.starts) - 1, int(lengths.sum())).astype(np.uint16)
     offsets, count = np.concatenate([[0], np.cumsum(lengths)]), len(lengths)
     corpus = Corpus(tokens, offsets, np.arange(count + 1), Counts(count, count, count))
@@ -114,16 +114,15 @@ def pseudo_perplexity(make: Callable[[], Any], device: torch.device, *, small: b
             logits = model(input_ids=ids[:1]).logits[0, place]
             float(functional.log_softmax(logits, dim=-1)[ids[0, place]])
 
-    rates = {"one_at_a_time": 8 / gpu_speed.median(single_copies, device, rounds=3)}
+    rates = {"one_at_a_time": 8 / median(single_copies, device, rounds=3)}
     copies = sentences * len(positions)
     for precision in ("fp32", "bf16"):
         run = lambda: sums(model, asked, "mlm", mask=4, pad=1, precision=precision)  # noqa: B023, E731
-        rates[precision] = copies / gpu_speed.median(run, device, rounds=3)
+        rates[precision] = copies / median(run, device, rounds=3)
     ratios = [
         f"{rates[name]:,.0f} in {name} ({rates[name] / rates['one_at_a_time']:.0f} x)" for name in ("fp32", "bf16")
     ]
     single = f"{rates['one_at_a_time']:,.0f} copies/s one at a time (fp32)"
     print(f"\nPseudo-perplexity: {single}; {' and '.join(ratios)} as `lrltrain eval` computes it.\n")
-    print("| model | method | K | precision | ms per step | ms per step and adapter | floor | GB |")
-    print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
+    print_header()
     return {"pseudo_perplexity": rates}

@@ -7,7 +7,6 @@ the speed of one large product on this device. `plain loop` and `whole loop` are
 """
 
 import gc
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from gpu_loops import loop_step, plain_step, pseudo_perplexity
 from gpu_tasks import task_speed
+from gpu_timing import lengths_of, median, print_header, print_row
 from transformers import LlamaConfig, LlamaForCausalLM, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from lrltrain.config import FitConfig, Objective
@@ -32,7 +32,6 @@ BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, 
 TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 LLAMA = {"hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3}
 LARGE = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
-LINES, LENGTH, ROUNDS = 16, 48, 20
 LEFT = 15.0  # seconds that a measurement may take; none starts with less time left
 
 
@@ -41,8 +40,7 @@ def measure(until: float, *, small: bool) -> Iterator[dict[str, Any]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rate = operations_per_second(device, 512 if small else 8_192)
     print(f"One large matrix product: {rate / 1e12:.3g} TFLOP/s.\n")
-    print("| model | method | K | precision | ms per step | ms per step and adapter | floor | GB |")
-    print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |", flush=True)
+    print_header()
     encoder = make_encoder(small)
     llama = lambda: make_llama(LLAMA, 1_536, 49_152, small=small)  # noqa: E731
     runs: list[tuple[str, Any, str, int, bool]] = [
@@ -175,11 +173,6 @@ def one_step(
     return print_row(label, method, count, "bf16", seconds, floor, memory)
 
 
-def lengths_of(seed: int) -> Any:
-    """Return the tokens of each of LINES lines of an adapter: LENGTH on average, as different as those of web text."""
-    return np.random.default_rng(seed).integers(LENGTH // 3, 2 * LENGTH - LENGTH // 3 + 1, LINES)
-
-
 def lines(count: int, words: int, objective: Objective, separates_segments: bool) -> Batch:
     """Return a batch with the lines of each adapter, laid out like `line` batching on a GPU."""
     tokenizer = load_tokenizer(find_base("lrl-mini"))
@@ -203,40 +196,10 @@ def layers_weights(model: Any) -> Iterator[torch.Tensor]:
         yield from (parameter for parameter in layer.parameters() if parameter.ndim == 2)
 
 
-def median(run: Callable[[], None], device: torch.device, rounds: int = ROUNDS) -> float:
-    """Return the median time of a call in seconds, after three warm-up calls."""
-    for _ in range(3):
-        run()
-    durations = []
-    for _ in range(rounds if device.type == "cuda" else 3):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        began = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        durations.append(time.perf_counter() - began)
-    return statistics.median(durations)
-
-
 def operations_per_second(device: torch.device, size: int) -> float:
     """Return the floating-point operations per second of one large product in bf16 (fp32 on a CPU)."""
     matrix = torch.randn(size, size, device=device, dtype=torch.bfloat16 if device.type == "cuda" else torch.float32)
     return 2 * size**3 / median(lambda: matrix @ matrix, device)
-
-
-def print_row(
-    name: str, method: str, count: int, precision: str, seconds: float, floor: float | None, memory: float
-) -> dict[str, Any]:
-    """Print a row and return it."""
-    limit = "" if floor is None else f"{floor / count * 1e3:.2f}"
-    print(
-        f"| {name} | {method} | {count} | {precision} | {seconds * 1e3:.2f} | {seconds / count * 1e3:.2f} | {limit} "
-        f"| {memory:.1f} |",
-        flush=True,
-    )
-    row = {"model": name, "method": method, "k": count, "precision": precision, "ms_a_step": seconds * 1e3}
-    return row | {"ms_an_adapter": seconds / count * 1e3, "floor_ms": floor and floor / count * 1e3, "gb": memory}
 
 
 def name_of_device() -> str:

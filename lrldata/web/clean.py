@@ -158,6 +158,7 @@ def _identify(judged: pl.DataFrame, context: CleaningContext, model: LanguageMod
     judged = judged.with_columns(empty[name].scatter(places, identified[name]) for name in identified.columns)
     size = pl.col("text").str.len_chars()
     rivals = alike(code)
+    # Uncertain lines count for all languages that the model cannot tell apart.
     either = (pl.col("kind") == "unsure") & pl.col("taken_for").is_in([code, *rivals]) & bool(rivals)
     own = size.filter((pl.col("kind") == "keep") | either).sum().over("doc")
     other = size.filter(pl.col("kind") == "other").sum().over("doc")

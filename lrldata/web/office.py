@@ -45,7 +45,9 @@ def lines_of_archive(kind: str, stream: BinaryIO) -> Iterator[str]:
                 yield from (f"{part}\n" for part in line.split("\n"))
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, SyntaxError, DefusedXmlException) as error:
         stream.seek(0)
-        actual = known_kind(stream.read(8)) if isinstance(error, zipfile.BadZipFile) else None
+        first = stream.read(8)
+        is_archive = first.startswith(b"PK") or not isinstance(error, zipfile.BadZipFile)  # a damaged one
+        actual = None if is_archive else known_kind(first)
         reason = f"it is {actual[0]}" if actual else str(error)[:100]
         raise ValueError(f"not a valid .{kind} file: {reason}") from error
 

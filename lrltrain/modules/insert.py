@@ -93,13 +93,12 @@ class FusedStack(nn.Module):
             raise ModelError(
                 f"{invalid!r:.200} is a path, not the name of an adapter.", "Check the source of this adapter."
             )
-        names = ("attention_probs_dropout_prob", "attention_dropout")  # the second is DistilBERT's
-        rates = (getattr(model.config, name, None) for name in names)
-        hidden, dropout = int(model.config.hidden_size), next((rate for rate in rates if rate is not None), 0.0)
+        config = model.config
+        dropout = getattr(config, "attention_probs_dropout_prob", getattr(config, "attention_dropout", 0.0))
         shared = [key for key in members[0].bottlenecks if all(key in member.bottlenecks for member in members)]
         if not shared or any(not isinstance(member.settings, Bottlenecks) for member in members):
             raise ModelError("Adapters without bottlenecks cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
-        self.fusions: Any = nn.ModuleDict({key: Fusion(count, hidden, dropout) for key in shared})
+        self.fusions: Any = nn.ModuleDict({key: Fusion(count, int(config.hidden_size), dropout) for key in shared})
         self.to(_device_of(model))
 
     @property

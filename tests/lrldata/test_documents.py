@@ -310,6 +310,9 @@ def test_a_protected_word_file_is_recognized(tmp_path: Path) -> None:
     (tmp_path / "a.docx").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
     with pytest.raises(InputError, match=r"not a valid \.docx file: it is an old or password-protected"):
         lines_in(tmp_path / "a.docx")
+    (tmp_path / "a.docx").write_bytes(docx(tmp_path).read_bytes()[:300])
+    with pytest.raises(InputError, match=r"not a valid \.docx file: File is not a zip file"):
+        lines_in(tmp_path / "a.docx")
 
 
 @pytest.mark.parametrize(
