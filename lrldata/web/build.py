@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,15 @@ from lrldata.errors import IncompleteError, NoDataError
 from lrldata.folder import discard, lock, sweep
 from lrldata.langid import NO_MODEL
 from lrldata.language import Language, parse
-from lrldata.ledger import Ledger, Tally, from_json, reasons_of
+from lrldata.ledger import Ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.review.decisions import read_decisions, record_judged
 from lrldata.split import SPLITS
-from lrldata.web import pii, samples, spoken, stages
+from lrldata.web import spoken, stages
 from lrldata.web.bundles import make_bundles
-from lrldata.web.chunks import DropCodes, Part
+from lrldata.web.chunks import Part
 from lrldata.web.clean import rules
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Selection, choose, judge_all
@@ -36,6 +35,7 @@ from lrldata.web.inputs import describe_left_out
 from lrldata.web.plan import BuildInput, folder_of, resolve_input
 from lrldata.web.scripts import requested_scripts
 from lrldata.web.shards import Columns, Shard
+from lrldata.web.totals import Totals
 from lrldata.workspace import Dataset
 
 LIBRARIES = ("polars", "xxhash", "ftfy", "rensa", "pyarrow")
@@ -211,48 +211,30 @@ def clean_corpus(
             parts, skipped = judge_all(task, bundles, columns, work, pool, advance, skip_bad=config.skip_bad)
         with progress.waiting("Comparing documents"):
             chosen = choose(task, parts, work, pool, most=config.max_bytes, memory=config.memory)
+        totals = Totals()
+        for part in parts:
+            totals.add_judged(part.summary())
         with progress.waiting("Gathering"):
-            written = _write_parts(task, parts, chosen, work, pool)
+            for summary in _write_parts(task, parts, chosen, work, pool):
+                totals.add_written(summary)
             saved = spoken.save(parts, chosen.drop_codes, task.decided)
             spoken.write_saved(saved, chosen.places, work / "rows")
-    summaries = [part.summary() for part in parts]
-    if all("files" in summary for summary in summaries):  # otherwise an earlier version has judged some of them
-        with_text = {name for summary in summaries for name in summary["files"]}
-        skipped |= {shard.name: "it holds no text" for shard in shards if shard.name not in {*with_text, *skipped}}
-    kept = sum((Tally(**summary["kept"]) for summary in written), saved.tally)
-    came_in = sum((Tally(**summary["in"]) for summary in summaries), Tally())
-    dropped: dict[str, Tally] = {}
-    for summary in [*summaries, *written]:
-        for reason, tally in summary["dropped"].items():
-            dropped[reason] = dropped.get(reason, Tally()) + Tally(**tally)
-    dropped = saved.less(dropped)
-    ordered = {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}
-    ledger = Ledger(came_in, kept, ordered, {}, judged_right=saved.tally)
-    replaced = sum((Counter(summary["replaced"]) for summary in written), Counter(pii.count(saved.rows["text"])))
-    dropped_samples = samples.merge((summary["samples"] for summary in [*summaries, *written]), samples.DROPPED)
-    kept_samples = samples.merge(({"": summary["shown"]} for summary in written), samples.KEPT).get("", [])
-    sample_report = {
-        "thresholds": samples.thresholds([summary["measured"] | summary.get("documents", {}) for summary in summaries]),
-        "dropped": {
-            reason: [samples.shown(sample) for sample in dropped_samples[reason] if sample["text"] not in saved.texts]
-            for reason in ledger.dropped
-        },
-        "kept": [samples.shown(sample) for sample in kept_samples],
-    }
+    if totals.with_text is not None:
+        without = {shard.name for shard in shards} - totals.with_text - skipped.keys()
+        skipped |= dict.fromkeys(without, "it holds no text")
     rows = work / "rows"
     split_shards = {
         split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS
     }
-    text_columns = sum((Counter(summary.get("columns", {})) for summary in summaries), Counter[str]())
-    private = sum(summary.get("private", 0) for summary in written)
+    ledger = totals.ledger(saved)
     return CleanedCorpus(
         split_shards,
         ledger,
-        dict(sorted(replaced.items())),
-        sample_report,
+        totals.replacements(saved),
+        totals.sample_report(ledger, saved),
         skipped,
-        dict(sorted(text_columns.items())),
-        private,
+        dict(sorted(totals.columns.items())),
+        totals.private,
     )
 
 
@@ -261,18 +243,14 @@ _SMALL = 2_000_000  # bytes of input per process below which starting one costs 
 
 def _write_parts(
     task: stages.Task, parts: Sequence[Part], chosen: Selection, work: Path, pool: WorkerPool
-) -> list[dict[str, Any]]:
-    """Write the kept rows into one folder per shard of the dataset; return the counts of each part, in part order.
-
-    Processes may finish in any order, so the results are sorted.
-    """
+) -> Iterator[dict[str, Any]]:
+    """Write the kept rows into one folder per shard of the dataset; yield the counts of each part, in any order."""
     rows = work / "rows"
     shutil.rmtree(rows, ignore_errors=True)
     for split, shard in chosen.places.select("split", "shard").unique().iter_rows():
         rows.joinpath(f"{split}-{shard}").mkdir(parents=True)
     jobs = (
         (
-            number,
             task,
             part,
             chosen.drop_codes[number],
@@ -281,13 +259,7 @@ def _write_parts(
         )
         for number, part in enumerate(parts)
     )
-    return [summary for _, summary in sorted(pool.imap_unordered(_write, jobs), key=lambda result: result[0])]
-
-
-def _write(
-    number: int, task: stages.Task, part: Part, drop_codes: DropCodes, places: pl.DataFrame, rows: Path
-) -> tuple[int, dict[str, Any]]:
-    return number, stages.write(task, part, drop_codes, places, rows)
+    yield from pool.imap_unordered(stages.write, jobs)
 
 
 def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revision: str | None) -> dict[str, Any]:

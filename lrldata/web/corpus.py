@@ -166,7 +166,7 @@ def choose(
     repeated = work / "repeated.npy"
     if not repeated.is_file():
         # If every line is a sentence, a repeated line is a duplicate, and not a part of many pages.
-        hashes = np.zeros(0, np.uint64) if task.sentences else repeated_lines(parts, memory)
+        hashes = np.zeros(0, np.uint64) if task.sentences else repeated_lines(parts, memory, work)
         write_atomically(repeated, partial(_save, array=hashes))
     pending = ((task, part, repeated) for part in parts if not part.is_described())
     for _ in pool.imap_unordered(stages.describe, pending):
@@ -175,12 +175,11 @@ def choose(
         return Selection(
             [], pl.DataFrame(schema={"part": pl.UInt32, "doc": pl.UInt32, "split": pl.String, "shard": pl.Int64})
         )
-    before = [part.array("drop_codes") for part in parts]
-    drop_codes = [codes.copy() for codes in before]
+    drop_codes = [part.array("drop_codes") for part in parts]
     described = _read_all(parts, "described")
     _drop(parts, drop_codes, described, duplicate_documents(parts, described))
     document_codes = [codes.copy() for codes in drop_codes]
-    duplicate_lines(parts, drop_codes, _orders(parts, described), memory)
+    duplicate_lines(parts, drop_codes, _orders(parts, described), memory, work)
     jobs = ((number, task, part, drop_codes[number], document_codes[number]) for number, part in enumerate(parts))
     for number, reassessed in pool.imap_unordered(_reassess, jobs):
         drop_codes[number] = reassessed
@@ -204,14 +203,15 @@ def _drop(parts: Sequence[Part], drop_codes: Sequence[DropCodes], documents: pl.
         np.copyto(part_codes, code, where=part_codes == 0)
 
 
-def _orders(parts: Sequence[Part], documents: pl.DataFrame) -> list[Keys]:
-    """Return for each line of each part the order of its document."""
-    by_part = {int(str(number)): frame for (number,), frame in documents.group_by("part")}
+def _orders(parts: Sequence[Part], documents: pl.DataFrame) -> Iterator[Keys]:
+    """Yield the order of each line's document, for each part."""
+    by_part = {
+        int(str(number)): frame for (number,), frame in documents.select("part", "doc", "order").group_by("part")
+    }
     empty = documents.clear()
-    return [
-        _by_doc(part, by_part.get(number, empty)["doc"], by_part.get(number, empty)["order"].to_numpy())
-        for number, part in enumerate(parts)
-    ]
+    for number, part in enumerate(parts):
+        frame = by_part.get(number, empty)
+        yield _by_doc(part, frame["doc"], frame["order"].to_numpy())
 
 
 def _by_doc(part: Part, docs: pl.Series, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -85,8 +85,6 @@ def merge(sample_groups: Iterable[Mapping[Any, list[Sample]]], most: int) -> dic
     for batch in sample_groups:
         for reason, more in batch.items():
             _keep_first(merged[reason], more)
-            if len(merged[reason]) > 10 * most:
-                merged[reason] = dict(sorted(merged[reason].items())[:most])
     return {reason: [sample for _, sample in sorted(by_hash.items())[:most]] for reason, by_hash in merged.items()}
 
 
@@ -142,18 +140,20 @@ def value_of(rule: str) -> float:
     return 0.5 if rule == "other_language" else float(rules()[rule])
 
 
-def thresholds(measured: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Add up the results of `measure` from all parts, in the form that the report expects."""
-    sums: dict[str, dict[str, Any]] = {}
-    for by_rule in measured:
-        for rule, result in by_rule.items():
-            total = sums.setdefault(
-                rule, {"rows": [0] * len(result["rows"]), "bytes": [0] * len(result["bytes"]), "near": {}}
-            )
-            for key in ("rows", "bytes"):
-                total[key] = [left + right for left, right in zip(total[key], result[key], strict=True)]
-            _keep_first(total["near"], result["near"])
-            total["near"] = dict(sorted(total["near"].items(), key=lambda item: (item[1]["away"], item[0]))[:NEAR])
+def add_measured(sums: dict[str, dict[str, Any]], measured: Mapping[str, Any]) -> None:
+    """Add the results of `measure` for a part to the sums over the others, by rule."""
+    for rule, result in measured.items():
+        total = sums.setdefault(
+            rule, {"rows": [0] * len(result["rows"]), "bytes": [0] * len(result["bytes"]), "near": {}}
+        )
+        for key in ("rows", "bytes"):
+            total[key] = [left + right for left, right in zip(total[key], result[key], strict=True)]
+        _keep_first(total["near"], result["near"])
+        total["near"] = dict(sorted(total["near"].items(), key=lambda item: (item[1]["away"], item[0]))[:NEAR])
+
+
+def thresholds(sums: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the sums over all parts in the form that the report expects."""
     return [
         {
             "rule": entry.rule, "reason": entry.reason, "what": entry.what, "value": value_of(entry.rule),

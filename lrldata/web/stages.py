@@ -1,14 +1,14 @@
 """The steps for one part of a corpus, from files to files, so that parts can be distributed to processes. IO."""
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from lrldata.langid import NO_MODEL, load_model
+from lrldata.langid import NO_MODEL, LanguageModel, load_model
 from lrldata.language import Language, find
 from lrldata.normalize import lowered
 from lrldata.paths import state_of
@@ -49,20 +49,26 @@ def language_of(task: Task) -> Language:
 
 
 def context_of(task: Task) -> CleaningContext:
-    """Load what documents are judged with, once per process, and again if one of its files has changed."""
+    """Load what documents are judged with, once per language, and again if one of its files has changed."""
     return _context(task, *map(state_of, (*task.protect, Path(task.lid))))
 
 
-@cache
+@lru_cache(maxsize=4)
 def _context(task: Task, *_state: object) -> CleaningContext:
     language = language_of(task)
     protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
     if task.lid == NO_MODEL:
         return CleaningContext(language, None, protected, task.unit, task.handles, alone=task.sentences)
-    model = load_model(task.lid, task.cache)
+    model = _model(task.lid, task.cache, state_of(Path(task.lid)))
     kin = kin_of(language, task.scripts, model.languages, model.name)
     check_known(language, model, kin)
     return CleaningContext(language, model, protected, task.unit, task.handles, kin, task.sentences)
+
+
+@lru_cache(maxsize=2)
+def _model(name: str, folder: Path, _state: object) -> LanguageModel:
+    """Load a model once for all languages: the largest takes almost 2 GB."""
+    return load_model(name, folder)
 
 
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:

@@ -640,12 +640,21 @@ def test_samples_merged_in_any_order_are_the_same() -> None:
         {"shortest_line": {"rows": [1], "bytes": [2], "near": [entry for entry in part["menu"] if entry["doc"]]}}
         for part in parts
     ]
-    merged, thresholds = samples.merge(parts, 3), samples.thresholds(measured)
+
+    def added() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        merged: dict[str, Any] = {}
+        sums: dict[str, Any] = {}
+        for part, counts in zip(parts, measured, strict=True):
+            merged = samples.merge([merged, part], 3)
+            samples.add_measured(sums, counts)
+        return merged, samples.thresholds(sums)
+
+    merged, thresholds = added()
+    assert merged == samples.merge(parts, 3)
     for _ in range(10):
         rng.shuffle(parts)
         rng.shuffle(measured)
-        assert samples.merge(parts, 3) == merged
-        assert samples.thresholds(measured) == thresholds
+        assert added() == (merged, thresholds)
 
 
 ARABIC = """أعلنت البلدية اليوم أن المكتبة العامة ستفتح أبوابها من جديد في الشهر القادم.

@@ -1,0 +1,54 @@
+"""The comparison of lines between all documents of a corpus."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lrldata.web.chunks import Part
+from lrldata.web.cross_dedup import CODES, duplicate_lines, repeated_lines
+
+
+def test_lines_are_compared_in_buckets_and_each_part_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same lines are repeated or duplicate, however little memory a bucket may take."""
+    rng = np.random.default_rng(3)
+    shared = rng.integers(0, 2**63, 100, dtype=np.uint64)
+    parts, codes, orders = [], [], []
+    for number in range(4):
+        part = Part(tmp_path / f"part-{number}")
+        folded = shared[rng.integers(0, len(shared), 300)]
+        doc = np.sort(rng.integers(0, 90, 300)).astype(np.uint32)
+        part.write_frame(
+            "lines",
+            pl.DataFrame({"doc": doc, "folded": folded, "exact": folded + (rng.random(300) < 0.1).astype(np.uint64)}),
+        )
+        part.write_summary({"left": 300})
+        parts.append(part)
+        codes.append((rng.random(300) < 0.05).astype(np.uint8))
+        orders.append(rng.integers(0, 2**63, 90, dtype=np.uint64)[doc])
+    reads = Counter[str]()
+    original = Part.read
+
+    def read(part: Part, kind: str, *columns: str) -> pl.DataFrame:
+        reads[part.stem.name] += 1
+        return original(part, kind, *columns)
+
+    monkeypatch.setattr(Part, "read", read)
+    results = []
+    for memory in (10**9, 40_000, 4_000):
+        reads.clear()
+        repeated = repeated_lines(parts, memory, tmp_path)
+        marked = [part_codes.copy() for part_codes in codes]
+        duplicate_lines(parts, marked, iter(orders), memory, tmp_path)
+        results.append((repeated.tolist(), [part_codes.tolist() for part_codes in marked]))
+        assert reads == dict.fromkeys([part.stem.name for part in parts], 2)
+    assert results[1:] == results[:1] * 2
+    assert 5 < len(results[0][0]) < 100
+    assert {CODES["exact_duplicate"], CODES["normalised_duplicate"]} <= {
+        code for part in results[0][1] for code in part
+    }
+    assert not list(tmp_path.glob("buckets-*"))
