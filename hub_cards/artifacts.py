@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError
 
 from hub_cards.task_scores import TaskScore, read_task_scores
@@ -38,6 +39,7 @@ from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods
 
 RUN_FILE = "run.json"  # only time and machine, and may be missing from a copy of an adapter
 SAMPLES = 8
+ENOUGH_ROWS = 10_000  # normally, so many rows have as many documents as there are samples
 LONGEST_SAMPLE = 300  # characters
 TOLERANCE = 1e-6  # relative difference between a score and the value computed from its sentences
 
@@ -247,11 +249,21 @@ def read_dataset(folder: Path) -> Dataset:
     """Read a dataset folder. Raises StorageError if it is not finished or a file does not match the manifest."""
     opened = open_shards(folder, MANIFEST)
     manifest, rows = opened.manifest, opened.rows()
-    first_rows = rows.unique("doc", keep="first", maintain_order=True) if "doc" in manifest["columns"] else rows
-    samples = first_rows.select("text").head(SAMPLES).collect()["text"].to_list()
+    samples = _first_texts(rows, by_document="doc" in manifest["columns"])
     short = tuple(textwrap.shorten(sample, LONGEST_SAMPLE, placeholder=" …") for sample in samples)
     speakers = summary_of(folder.resolve())
     return Dataset(folder, manifest, identity(folder, manifest), opened.files[MANIFEST], short, speakers)
+
+
+def _first_texts(rows: pl.LazyFrame, *, by_document: bool) -> list[str]:
+    """Return the first texts, of different documents if `by_document`. All rows are read only if that takes so many."""
+    texts: list[str] = []
+    for part in (rows.head(ENOUGH_ROWS), rows):
+        first_rows = part.unique("doc", keep="first", maintain_order=True) if by_document else part
+        texts = first_rows.select("text").head(SAMPLES).collect()["text"].to_list()
+        if len(texts) == SAMPLES:
+            break
+    return texts
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.merge import Prefer
-from lrldata.settings import LocalPath, check, read_toml, refuse_recipient
+from lrldata.settings import Listed, LocalPath, check, read_toml, refuse_recipient, several
 from lrltrain.config import Method
 
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
@@ -19,12 +19,12 @@ class PushConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lang: str | None = None
+    lang: Listed | None = None
     all: bool = False
     namespace: str | None = None
-    kind: list[Literal["dataset", "adapter"]] = []
-    source: list[str] = []
-    method: list[Method] = []
+    kind: Annotated[list[Literal["dataset", "adapter"]], BeforeValidator(several)] = []
+    source: Annotated[list[str], BeforeValidator(several)] = []
+    method: Annotated[list[Method], BeforeValidator(several)] = []
     version: str | None = None
     license: str | None = None
     license_name: str | None = None

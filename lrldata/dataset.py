@@ -6,7 +6,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -19,11 +18,11 @@ from lrldata.manifest import (
     DATASET,
     MANIFEST,
     DamagedError,
+    artifacts_below,
     entries,
     fault_of,
     file_entry,
     fingerprint,
-    kind_of,
     manifest_in,
     read_consistently,
     read_manifest,
@@ -177,8 +176,7 @@ def open_shards(folder: Path, *names: str) -> OpenDataset:
     try:
         return read_consistently(folder, partial(_open, names=names))
     except (FileNotFoundError, NotADirectoryError) as error:
-        folders = sorted(path.parent for path in folder.glob(f"**/{MANIFEST}"))
-        datasets = ", ".join(islice((str(candidate) for candidate in folders if kind_of(candidate) == DATASET), 3))
+        datasets = artifacts_below(folder, DATASET)
         hint = f"Datasets below it: {datasets}." if datasets else "Make one with `lrldata build`."
         raise StorageError(f"{folder}: no finished dataset in this folder ({MANIFEST} is missing).", hint) from error
     except DamagedError as error:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from io import BufferedReader
@@ -188,6 +188,16 @@ def kind_of(folder: Path) -> str | None:
     except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{folder / MANIFEST}: not a JSON object.", "Build the folder again.") from error
     return kind if isinstance(kind, str) else None
+
+
+def artifacts_below(folder: Path, *kinds: str) -> str:
+    """Return the paths of up to three artifacts of these kinds below a folder, for the hint of an error."""
+    found = []
+    for pattern in ("*", "*/*", "*/*/*"):  # not all of what may be a home folder
+        for path in folder.glob(f"{pattern}/{MANIFEST}"):
+            with suppress(OSError, StorageError):  # another program's file may have this name
+                found += [str(path.parent)] if kind_of(path.parent) in kinds else []
+    return ", ".join(sorted(found)[:3])
 
 
 def load_manifest(folder: Path, kind: str) -> dict[str, Any]:

@@ -16,13 +16,13 @@ import fsspec  # type: ignore[import-untyped]
 from platformdirs import user_cache_path
 
 from lrldata.dataset import unlisted_shards
-from lrldata.errors import StorageError, UsageError, one_line
+from lrldata.errors import LrlError, StorageError, UsageError, one_line
 from lrldata.folder import prevent_exchange
 from lrldata.layout import DATASETS, artifact_of
 from lrldata.lease import has_folders
 from lrldata.locks import wait_for_lock
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
-from lrldata.output import keep_out_of, redact
+from lrldata.output import keep_out_of, note, redact
 from lrldata.paths import find, inside, is_safe, remove, safe_name, walk
 from lrldata.sending import State, commit, mark_of, put, times_of
 
@@ -63,7 +63,10 @@ def opened(
     try:
         yield mirror.folder
     except Exception:  # not an interrupt: a user who stops a command does not want to wait for uploads
-        mirror.send(makes, delete=False)
+        try:
+            mirror.send(makes, delete=False)
+        except LrlError as error:  # the first error says what to do
+            note(f"warning: {error.message}")
         raise
     mirror.send(makes)
 

@@ -16,7 +16,15 @@ from hub_cards.publish.record import FIRST
 from hub_cards.publish.repository import LocalFile, Repository, adapter_repository, dataset_repository
 from lrldata.errors import InputError, StorageError
 from lrldata.layout import ADAPTERS, DATASETS, card_path, dataset_path
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, kind_of, reporting_invalid_content, write_bytes, write_text
+from lrldata.manifest import (
+    ADAPTER,
+    DATASET,
+    artifacts_below,
+    kind_of,
+    reporting_invalid_content,
+    write_bytes,
+    write_text,
+)
 from lrldata.paths import inside
 
 PAGE = "index.html"
@@ -125,9 +133,7 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
     candidates = sorted(path.glob("*/")) if path.parent.name == DATASETS else []
     if dataset_folder := next((entry for entry in candidates if kind_of(entry) == DATASET), None):
         return repository_of(dataset_folder, namespace)
-    folders = (entry.parent for pattern in ("*", "*/*", "*/*/*") for entry in path.glob(f"{pattern}/{MANIFEST}"))
-    artifacts = (entry for entry in folders if kind_of(entry) in (DATASET, ADAPTER))
-    examples = ", ".join(sorted(map(str, artifacts))[:3])
+    examples = artifacts_below(path, DATASET, ADAPTER)
     raise StorageError(
         f"{path}: no finished dataset or adapter in this folder.",
         f"Artifacts below it: {examples}."

@@ -74,7 +74,8 @@ def ledger(account: Ledger, source: str, unit: str) -> Table:
 
 def statistics(manifest: Mapping[str, Any], rows: pl.LazyFrame) -> dict[str, Any]:
     """Count the relations, if any, and the lengths of a dataset's rows, as JSON-like values."""
-    frame = rows.with_columns(length=pl.col("text").str.len_chars()).drop("text").collect()
+    relation = [name for name in manifest["columns"] if name == "relation"]
+    frame = rows.select(*relation, length=pl.col("text").str.len_chars()).collect()
     lengths = frame["length"]
     counts = frame["relation"].value_counts() if "relation" in frame.columns else None
     quantiles = {f"p{share}": int(lengths.quantile(share / 100, "nearest") or 0) for share in (5, 25, 50, 75, 95)}

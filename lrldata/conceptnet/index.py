@@ -27,17 +27,13 @@ from lrldata.conceptnet.read import (
 )
 from lrldata.conceptnet.relations import EXTERNAL_URL
 from lrldata.errors import InputError, is_full, one_line
-from lrldata.folder import remove_unfinished
+from lrldata.fingerprints import fingerprint_file
 from lrldata.locks import wait_for_lock
 from lrldata.manifest import (
     INDEX,
     MANIFEST,
     DamagedError,
     load_manifest,
-    read_beside,
-    sealed,
-    sha256_of,
-    write_json,
     write_manifest,
 )
 from lrldata.output import note
@@ -102,30 +98,6 @@ def existing_index(folder: Path) -> Index | None:
 def index_folder(cache: Path, sha256: str) -> Path:
     """Return the folder of the index of a dump with this hash."""
     return cache / "conceptnet" / "index" / f"{sha256[:16]}-v{FORMAT}"
-
-
-def fingerprint_file(path: Path, cache: Path) -> str:
-    """Return the SHA-256 of a file. It is cached until the file's size, times or inode change."""
-    cache_file = cache / "conceptnet" / "fingerprints.json"
-    status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
-    fingerprints = _read_fingerprints(cache_file)
-    if key not in fingerprints:
-        sha256 = sha256_of(path)
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with wait_for_lock(cache_file.with_suffix(".lock"), f"{cache_file}: another process is writing it"):
-            remove_unfinished(cache_file.parent)
-            fingerprints = _read_fingerprints(cache_file) | {key: sha256}
-            write_json(cache_file, sealed({"files": fingerprints}))
-    return fingerprints[key]
-
-
-def _read_fingerprints(cache_file: Path) -> dict[str, str]:
-    try:
-        fingerprints = (read_beside(cache_file.parent, cache_file.name) or {}).get("files", {})
-    except DamagedError:
-        return {}
-    return fingerprints if isinstance(fingerprints, dict) else {}
 
 
 def make_index(path: Path, cache: Path, *, max_rejected: float = 0.001, progress: Progress | None = None) -> Index:

@@ -5,9 +5,10 @@ from urllib.parse import urlsplit
 
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.dump import OFFICIAL, RemoteDump
-from lrldata.conceptnet.index import Index, existing_index, fingerprint_file, index_folder, make_index, open_index
+from lrldata.conceptnet.index import Index, existing_index, index_folder, make_index, open_index
 from lrldata.conceptnet.sample import sample_path
 from lrldata.errors import InputError, UsageError
+from lrldata.fingerprints import fingerprint_file
 from lrldata.progress import Progress
 
 

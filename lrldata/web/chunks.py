@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lrldata.paths import remove
+
 DropCodes = npt.NDArray[np.uint8]
 
 
@@ -84,5 +86,9 @@ def read_frame(path: Path, *columns: str) -> pl.DataFrame:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, and give it its final name only when it is complete."""
     partial = path.with_name(f".{path.name}.{randbits(64)}")
-    write(partial)
-    partial.replace(path)
+    try:
+        write(partial)
+        partial.replace(path)
+    except BaseException:  # a full disk should not be filled further by every attempt
+        remove(path.parent, partial.name)
+        raise

@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lrldata.engine import cores
 from lrldata.errors import UsageError
-from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml
+from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml, several
 
 GIGABYTE = 1_000_000_000
 SOURCES = ("conceptnet", "glotcc", "web")
@@ -30,7 +30,7 @@ class WebConfig(BaseModel):
     text_column: str | None = None
     url_column: str | None = None
     lid: PathOrId = "compact"
-    protect: list[LocalPath] = []
+    protect: Annotated[list[LocalPath], BeforeValidator(several)] = []
     benchmarks: bool = True
     max_bytes: int = Field(default=GIGABYTE, ge=1)
     unit: Literal["sentences", "lines", "documents"] = "lines"

@@ -83,5 +83,5 @@ def resolve_input(config: WebConfig, language: Language) -> BuildInput:
     inputs = find_files(config.input, language.glotcc, filter(None, (config.cache, config.scratch)))
     if (config.text_column or config.url_column) and TABLES.isdisjoint(type_of(name) for name, _ in inputs.files):
         raise InputError(f"{config.input}: has no table.", "Leave out --text-column and --url-column.")
-    shards, skipped = shards_of(inputs, skip_bad=config.skip_bad)
+    shards, skipped = shards_of(inputs, config.cache, skip_bad=config.skip_bad)
     return BuildInput(shards, None, skipped, inputs.left_out(), inputs.other_language_files)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lrldata.errors import InputError
+from lrldata.fingerprints import fingerprint_file
 from lrldata.manifest import sha256_of
 from lrldata.web.inputs import Inputs, as_utf8, find_files, is_utf8
+
+LARGE = 1 << 24  # bytes of a file from which on its hash is worth an entry in the cache
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,18 @@ def find_shards(path: Path, configuration: str | None) -> list[Shard]:
     return shards_of(find_files(path, configuration))[0]
 
 
-def shards_of(inputs: Inputs, *, skip_bad: bool = False) -> tuple[list[Shard], dict[str, str]]:
-    """Return files as shards, and the unreadable ones with reasons. Raises InputError for these unless `skip_bad`."""
+def shards_of(
+    inputs: Inputs, cache: Path | None = None, *, skip_bad: bool = False
+) -> tuple[list[Shard], dict[str, str]]:
+    """Return files as shards, and the unreadable ones with reasons. Raises InputError for these unless `skip_bad`.
+
+    Hashes of large files are kept in `cache`, because each job of a study asks for those of all files.
+    """
     shards: list[Shard] = []
     skipped: dict[str, str] = {}
     for name, path in inputs.files:
         try:
-            shards.append(_local(path, name))
+            shards.append(_local(path, name, cache))
         except InputError as error:
             if not skip_bad:
                 raise
@@ -57,11 +65,13 @@ def shards_of(inputs: Inputs, *, skip_bad: bool = False) -> tuple[list[Shard], d
     return shards, skipped
 
 
-def _local(path: Path, name: str) -> Shard:
+def _local(path: Path, name: str, cache: Path | None) -> Shard:
     if not is_utf8(name):  # the dataset contains the name, and is UTF-8
         raise InputError(f"{path}: the name of this file is not UTF-8.", "Rename it, or leave it out with --skip-bad.")
     try:
-        return Shard(name, str(path), path.stat().st_size, sha256_of(path), partial(_open, path))
+        size = path.stat().st_size
+        sha256 = sha256_of(path) if cache is None or size < LARGE else fingerprint_file(path, cache)
+        return Shard(name, str(path), size, sha256, partial(_open, path))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}).", "Check its permissions, or leave it out with --skip-bad."

@@ -218,3 +218,10 @@ def test_a_settings_file_cannot_send_a_token_over_http(tmp_path: Path, push: Any
     file.write_text('endpoint = "http://example.org"\nallow-http = true\n', encoding="utf-8")
     with pytest.raises(LrlError, match="a settings file cannot set this"):
         load_push_config(file, {"lang": "ro", "endpoint": "http://example.org"})
+
+
+def test_a_settings_file_may_give_one_value_instead_of_a_list_and_a_list_of_languages(tmp_path: Path) -> None:
+    file = tmp_path / "push.toml"
+    file.write_text('lang = ["mt", "ro"]\nkind = "dataset"\nsource = "glotcc"\nmethod = "lora"\n', "utf-8")
+    config = load_push_config(file, {})
+    assert (config.lang, config.kind, config.source, config.method) == ("mt,ro", ["dataset"], ["glotcc"], ["lora"])

@@ -1,13 +1,16 @@
 """The comparison of lines between all documents of a corpus."""
 
 from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from lrldata.web.chunks import Part
+from lrldata.langid import LanguageModel, load_model
+from lrldata.web import stages
+from lrldata.web.chunks import Part, write_atomically
 from lrldata.web.cross_dedup import CODES, duplicate_lines, repeated_lines
 
 
@@ -52,3 +55,30 @@ def test_lines_are_compared_in_buckets_and_each_part_is_read_once(
         code for part in results[0][1] for code in part
     }
     assert not list(tmp_path.glob("buckets-*"))
+
+
+def test_a_failed_write_leaves_no_partial_file(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        write_atomically(tmp_path / "part", write)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_is_loaded_once_for_all_languages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loads = []
+
+    def load(name: str, cache: Path) -> LanguageModel:
+        loads.append(name)
+        return load_model(name, cache)
+
+    monkeypatch.setattr(stages, "load_model", load)
+    copy = tmp_path / "copy.ftz"
+    copy.write_bytes(Path(str(files("lrldata.langid"))).joinpath("compact.ftz").read_bytes())
+    models = {
+        id(stages.context_of(stages.Task(code, str(copy), tmp_path, (), False, "lines")).model)
+        for code in ("ro", "mt", "ug", "ro")
+    }
+    assert (len(loads), len(models)) == (1, 1)

@@ -15,6 +15,7 @@ from lrldata.engine import WorkerPool
 from lrldata.errors import InputError, LanguageError, StorageError, UsageError
 from lrldata.imports import many_imports
 from lrldata.settings import as_local_path
+from lrldata.web.config import load_web_config
 
 NAMES = {"scripts", "dump", "transfer_from", "transfer_adapter", "answers", "model_id", "private", "base_id", "lang"}
 NAMES |= {"form", "normalise", "precision", "data", "labels", "documents", "lid"}
@@ -66,6 +67,8 @@ def test_a_single_path_means_a_list_of_one(tmp_path: Path) -> None:
     options: dict[str, Any] = {"source": "web", "input": page, "cache": tmp_path / "c", "quiet": True}
     one = lrldata.build("ro", protect=str(bench), out=tmp_path / "a", **options)  # type: ignore[arg-type]
     several = lrldata.build("ro", protect=[bench], out=tmp_path / "b", **options)
+    (tmp_path / "build.toml").write_text(f'protect = "{bench}"\n', "utf-8")
+    assert load_web_config(tmp_path / "build.toml", {"lang": "ro", "source": "glotcc"}).protect == [bench]
     assert one.ledger == several.ledger
     assert one.ledger.dropped["contaminated"].rows == 1
 

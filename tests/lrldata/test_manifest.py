@@ -20,9 +20,10 @@ from lrldata import manifest as manifests
 from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.build import build
 from lrldata.conceptnet.config import load_config
-from lrldata.conceptnet.index import EDGES, existing_index, fingerprint_file
+from lrldata.conceptnet.index import EDGES, existing_index
 from lrldata.dataset import open_dataset, open_shards
 from lrldata.errors import LrlError, StorageError
+from lrldata.fingerprints import fingerprint_file
 from lrldata.folder import lock, prevent_exchange, replaced
 from lrldata.manifest import (
     DATASET,
@@ -312,7 +313,7 @@ def test_a_damaged_manifest_of_an_index_causes_no_traceback(index: Path, capsys:
 
 
 def test_a_damaged_cache_of_fingerprints_is_not_used(index: Path, workspace: Path, tmp_path: Path) -> None:
-    fingerprints = tmp_path / "cache/conceptnet/fingerprints.json"
+    fingerprints = tmp_path / "cache/fingerprints/sha256.json"
     intact = fingerprints.read_bytes()
     for changed in flips(intact, 10):
         fingerprints.write_bytes(changed)
@@ -325,9 +326,9 @@ def test_a_damaged_cache_of_fingerprints_is_not_used(index: Path, workspace: Pat
 
 
 def test_a_partly_written_cache_of_fingerprints_is_removed(index: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "cache/conceptnet"
-    (folder / "fingerprints.json").unlink()
-    (folder / ".fingerprints.json.4711.partial").write_text('{"files": {')
+    folder = tmp_path / "cache/fingerprints"
+    (folder / "sha256.json").unlink()
+    (folder / ".sha256.json.4711.partial").write_text('{"files": {')
     fingerprint_file(index / MANIFEST, tmp_path / "cache")
     assert not list(folder.glob(".*.partial"))
 
@@ -362,3 +363,13 @@ def test_a_failed_write_leaves_no_partial_file_and_the_file_of_a_killed_process_
     (folder / ".mine.partial").write_text("a person's")
     with lock(folder):
         assert {path.name for path in folder.iterdir()} == {"scores.json", ".mine.partial"}
+
+
+def test_a_mistyped_folder_is_reported_with_the_datasets_near_it(tmp_path: Path, folder: Path) -> None:
+    """Whatever else is called manifest.json there, as in browser extensions, and however deep the folders are."""
+    (tmp_path / "extension").mkdir()
+    (tmp_path / "extension" / MANIFEST).write_text("[]")
+    shutil.copytree(folder, tmp_path / "a/b/c/d/conceptnet")
+    with pytest.raises(StorageError, match="no finished dataset") as error:
+        open_dataset(tmp_path)
+    assert error.value.hint == f"Datasets below it: {folder}."

@@ -152,7 +152,7 @@ def test_a_damaged_index_is_rebuilt(harm: str, make_dump: Make, tmp_path: Path) 
         index.edges.unlink()
     else:
         (index.folder / "manifest.json").write_text('{"kind": "conceptnet-index"}')
-    (tmp_path / "conceptnet" / "fingerprints.json").write_text("[1, 2]")
+    (tmp_path / "fingerprints" / "sha256.json").write_text("[1, 2]")
     assert make_index(dump, tmp_path).edges.read_bytes() == before
 
 

@@ -16,7 +16,7 @@ import pytest
 from s3 import make_bucket
 
 from lrldata import build, lease
-from lrldata.errors import BusyError, StorageError
+from lrldata.errors import BusyError, IncompleteError, StorageError
 from lrldata.lease import leased
 from lrldata.manifest import fingerprint
 from lrldata.paths import PathError
@@ -42,6 +42,20 @@ def fill(mirror: Mirror, content: str, home: str = HOME, names: tuple[str, ...] 
 def contents(mirror: Mirror) -> dict[str, str]:
     mirror.store.invalidate_cache()
     return {name: mirror.store.cat_file(f"{mirror.root}/{name}").decode() for name in mirror.listing("")}
+
+
+def test_a_failed_upload_does_not_hide_why_the_work_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise StorageError("Access Denied")
+
+    monkeypatch.setattr(Mirror, "send", denied)
+    error = IncompleteError("GlotCC has no text in X.", "The other datasets are built.", [])
+    with pytest.raises(IncompleteError) as raised, opened("memory://hidden/ws", [], [HOME], tmp_path):
+        raise error
+    assert raised.value is error
+    assert "Access Denied" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["../../../victim/.bashrc", "../victim", "a//b", "./x", "x\\..\\y", "a/\x1b[31m"])
