@@ -43,6 +43,7 @@ class PushOptions(TypedDict, total=False):
     base_id: str | None
     card: Literal["ask", "ours", "theirs"] | None
     scores: Literal["all", "here"] | None
+    replace_data: bool | None
     collection: bool | None
     private: bool | None
     patience: float | None

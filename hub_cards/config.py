@@ -32,6 +32,7 @@ class PushConfig(BaseModel):
     base_id: str | None = None
     card: Prefer = "ask"
     scores: Literal["all", "here"] = "all"
+    replace_data: bool = False
     collection: bool = True
     private: bool = False
     patience: float = Field(default=600.0, ge=0.0)

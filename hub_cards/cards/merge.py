@@ -3,12 +3,12 @@
 A part is a key of the metadata, or a section between markers. It is a three-way merge: each part has the version that
 was last published (`record`), the version now on the Hub, and the new version. If only one of the latter two has
 changed, it is used; if both have changed and differ, there is a conflict. Text outside the markers belongs to people
-and stays where it is. In the list of a dataset's configurations, each entry is a part. Those of our configurations are
-always the new ones, because they describe the data in the repository; those of others stay.
+and stays where it is. In the list of a dataset's configurations, each entry is a part. Those of configurations
+whose data are here are always the new ones, since they describe these data; others stay as people edited them.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,18 +29,24 @@ class MergedReadme:
     conflicts: list[str] = field(default_factory=list)
 
 
-def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, prefer: Prefer = "ask") -> MergedReadme:
+def merge(
+    ours: Card,
+    readme: str | None,
+    record: Mapping[str, Any] | None,
+    prefer: Prefer = "ask",
+    local: Container[str] | None = None,
+) -> MergedReadme:
     """Merge the card into the README of a repository; `record` is `Card.record` of the card published last.
 
-    `prefer` resolves conflicts: `ours` and `theirs` take that side, `ask` reports them. Raises CardError if the README
-    cannot be read.
+    `local` are the names of the configurations whose data are here; None stands for all. `prefer` resolves conflicts:
+    `ours` and `theirs` take that side, `ask` reports them. Raises CardError if the README cannot be read.
     """
     if readme is None or not readme.strip():
         return MergedReadme(ours.text)
     theirs = read(readme)
     published: Mapping[str, Any] = record or {"metadata": {}, "sections": {}}
     merged = MergedReadme("")
-    metadata = _metadata(ours, theirs, published["metadata"], prefer, merged)
+    metadata = _metadata(ours, theirs, published["metadata"], prefer, merged, local)
     body = _body(ours, theirs, published["sections"], prefer, merged)
     # If nothing changes, the bytes stay, whatever their layout.
     unchanged = same(metadata, theirs.metadata) and body == _ended(theirs.body)
@@ -49,13 +55,18 @@ def merge(ours: Card, readme: str | None, record: Mapping[str, Any] | None, pref
 
 
 def _metadata(
-    ours: Card, theirs: Readme, base: Mapping[str, Any], prefer: Prefer, merged: MergedReadme
+    ours: Card,
+    theirs: Readme,
+    base: Mapping[str, Any],
+    prefer: Prefer,
+    merged: MergedReadme,
+    local: Container[str] | None,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key in dict.fromkeys((*ours.metadata, *theirs.metadata, *base)):
         base_value, new, current = (side.get(key, _ABSENT) for side in (base, ours.metadata, theirs.metadata))
         if key in _BY_CONFIGURATION and (our_entries := _entries(new)) and (their_entries := _entries(current)):
-            entries = _merged_entries(our_entries, their_entries, _entries(base_value) or [])
+            entries = _merged_entries(our_entries, their_entries, _entries(base_value) or [], local)
             result[key] = entries if isinstance(new, list) or len(entries) > 1 else entries[0]
             continue
         if not any(same(*values) for values in ((new, current), (new, base_value), (current, base_value))):
@@ -78,13 +89,13 @@ def _entries(value: Any) -> list[Any] | None:
     return entries if is_known else None
 
 
-def _merged_entries(new: list[Any], current: list[Any], base: list[Any]) -> list[Any]:
+def _merged_entries(new: list[Any], current: list[Any], base: list[Any], local: Container[str] | None) -> list[Any]:
     """Return the entries in their current order, with ours replaced, and those that are new at the end."""
-    ours = {str(entry["config_name"]): entry for entry in new}
-    theirs = {str(entry["config_name"]): entry for entry in current}
-    published = {str(entry["config_name"]) for entry in base}
-    others = {name: entry for name, entry in theirs.items() if name not in ours and name not in published}
-    if any(entry.get("default") for entry in others.values()):  # there can be only one
+    ours, theirs, published = ({str(entry["config_name"]): entry for entry in side} for side in (new, current, base))
+    edited = {name for name in theirs if name not in published or not same(theirs[name], published[name])}
+    others = {name: theirs[name] for name in edited if name not in ours or (local is not None and name not in local)}
+    # There can be only one default, and for `datasets`, a configuration of this name is one.
+    if any(entry.get("default") or name == "default" for name, entry in others.items()):
         ours = {name: {key: value for key, value in entry.items() if key != "default"} for name, entry in ours.items()}
     result = ours | others
     return [result[name] for name in dict.fromkeys((*theirs, *ours)) if name in result]

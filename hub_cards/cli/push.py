@@ -47,9 +47,13 @@ def push_command(
     scores: Annotated[
         str | None,
         typer.Option(
-            help="Scores on adapter cards: all (including those already published) | here (only this workspace).",
+            help="Scores, and verdicts of speakers, on cards: all (also those already published) | here (this workspace).",
             show_default="all",
         ),
+    ] = None,
+    replace_data: Annotated[
+        bool | None,
+        typer.Option("--replace-data", help="Replace data and weights that others changed or deleted on the Hub."),
     ] = None,
     collection: Annotated[
         bool | None,

@@ -14,9 +14,10 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # type: ignore[attr-defined]
 
-from hub_cards.publish.plan import README, Plan, RemoteFile, RemoteRepository
+from hub_cards.publish.plan import README, Plan
 from hub_cards.publish.record import RECORD, order_of, read_record, tag_of
 from hub_cards.publish.repository import File, Kind, Repository
+from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata import __version__
 from lrldata.errors import PublishError, UsageError
 from lrldata.network import is_private
@@ -144,7 +145,7 @@ class Hub:
             self._text(identifier, kind, RECORD, tip) if RECORD in files else self._lost_record(identifier, kind, tags)
         )
         record = read_record(identifier, text) if text is not None else None
-        return RemoteRepository(tip, bool(info.private), files, tags, readme, record)
+        return RemoteRepository(tip, bool(info.private), files, tags, readme, record, bool(info.gated))
 
     def _lost_record(self, identifier: str, kind: Kind, tags: frozenset[str]) -> str | None:
         """Return the record of the newest version that has one, if the tip has lost it."""
@@ -202,7 +203,7 @@ class Hub:
         if damaged := sorted(sent.keys() - intact):
             raise PublishError(
                 f"{repository.id}: at {commit}, files on the Hub differ from those sent: {', '.join(damaged[:5])}.",
-                "No version was tagged. Run the same command again.",
+                "No version was tagged. Run the same command again, with --replace-data.",
             )
 
     def tag(self, repository: Repository, version: str, commit: str) -> None:

@@ -11,33 +11,14 @@ from hub_cards.cards.measured import without_repetitions
 from hub_cards.cards.merge import Prefer, difference, merge
 from hub_cards.cards.source import version_with
 from hub_cards.publish.changes import changes_of
+from hub_cards.publish.edits import edits_of_others, is_as_published, unlisted_shards
 from hub_cards.publish.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
 from hub_cards.publish.repository import File, Part, Repository
+from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata.errors import PublishError, UsageError
 
 README = "README.md"
 IGNORED = ".gitignore"
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file on the Hub: `sha256` identifies a large file, and `blob`, its git object id, a small one."""
-
-    bytes: int
-    sha256: str | None
-    blob: str | None
-
-
-@dataclass(frozen=True)
-class RemoteRepository:
-    """The current state of a repository on the Hub. Without a `tip`, the repository does not exist."""
-
-    tip: str | None = None
-    private: bool = False
-    files: Mapping[str, RemoteFile] | None = None
-    tags: frozenset[str] = frozenset()
-    readme: str | None = None
-    record: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,19 +73,24 @@ class Plan:
 
 
 def make_plan(
-    repository: Repository, remote: RemoteRepository, requested_version: str | None = None, prefer: Prefer = "ask"
+    repository: Repository,
+    remote: RemoteRepository,
+    requested_version: str | None = None,
+    prefer: Prefer = "ask",
+    *,
+    replace_data: bool = False,
 ) -> Plan:
     """Return the changes that bring a repository on the Hub to its desired state.
 
     If data, schema and card are unchanged, so is the version. A change of only the card or another accompanying file
     raises the third number, a change of data the second, and a change of schema the first. `requested_version`
-    overrides this.
+    overrides this. With `replace_data`, data that others changed on the Hub are replaced.
 
     Raises UsageError if the requested version is taken or lower than the published one, and PublishError if the content
     of the repository on the Hub prevents the change, or if the local data belong to an earlier version and no version
     is requested.
     """
-    _check_remote(repository, remote)
+    _check_remote(repository, remote, replace_data=replace_data)
     record = remote.record
     if record and requested_version is None:
         _check_newer(repository, record)
@@ -126,20 +112,19 @@ def make_plan(
     return plan
 
 
-def _check_remote(repository: Repository, remote: RemoteRepository) -> None:
-    """Raise PublishError if files of others would be overwritten, or ours ignored."""
-    remote_files = remote.files or {}
-    if IGNORED in remote_files:
+def _check_remote(repository: Repository, remote: RemoteRepository, *, replace_data: bool) -> None:
+    """Raise PublishError if data of others would be overwritten, or ours ignored."""
+    if IGNORED in (remote.files or {}):
         raise PublishError(
             f"{repository.id}: contains a {IGNORED}, which makes the Hub skip files.", "Remove it on the Hub."
         )
-    foreign = [
-        file.path for file in repository.files if remote.record is None and _action(file, remote_files) == "changed"
-    ]
-    if foreign:
+    edits = [] if replace_data else edits_of_others(repository, remote)
+    if edits:
+        since = f"has changed since v{remote.record['version']}" if remote.record else "is not from lrl"
+        more = f", and {len(edits) - 5} more" if len(edits) > 5 else ""
         raise PublishError(
-            f"{repository.id}: would overwrite files that lrl did not publish: {', '.join(foreign[:5])}.",
-            "Move them away, or use another --namespace.",
+            f"{repository.id}: data on the Hub {since}: {', '.join(edits[:5])}{more}.",
+            "To replace it with yours, use --replace-data. To keep it, exclude yours with --kind or --source.",
         )
 
 
@@ -174,15 +159,22 @@ def _all_parts(repository: Repository, remote: RemoteRepository) -> dict[str, Pa
         previous = published.get(name)
         same_data = previous is not None and previous.data == part.data
         if previous and same_data:
-            facts = previous.facts if repository.keep_remote_scores else {**previous.facts, "results": []}
+            facts = previous.facts if repository.keep_remote_scores else _without_results(previous.facts)
             parts[name] = replace(part, facts=_joined(part.facts, facts))
         else:
             parts[name] = part
     return parts
 
 
-def _verdicts(speakers: Mapping[str, Any]) -> int:
-    return int(speakers.get("verdicts", 0))
+def _rank(speakers: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
+    """Rank summaries of verdicts: those on a later version of the dataset first, then the larger ones."""
+    return order_of(str(speakers.get("version", "0"))), int(speakers.get("verdicts", 0))
+
+
+def _without_results(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts without scores and verdicts."""
+    kept = {key: value for key, value in facts.items() if key != "speakers"}
+    return {**kept, "results": []} if "results" in kept else kept
 
 
 def _data_of(part: Part) -> set[str]:
@@ -193,7 +185,7 @@ def _data_of(part: Part) -> set[str]:
 def _joined(facts: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
     if "results" not in facts:
         speakers = max(
-            (entry["speakers"] for entry in (facts, published) if "speakers" in entry), key=_verdicts, default=None
+            (entry["speakers"] for entry in (facts, published) if "speakers" in entry), key=_rank, default=None
         )
         return {**facts, **({"speakers": speakers} if speakers else {})}
     joined = {**facts, "results": without_repetitions((*published["results"], *facts["results"]))}
@@ -214,7 +206,7 @@ def _plan_at(
     if faults := lint(card.text, paths):
         raise PublishError(f"{repository.id}: the card breaks the Hub's rules: {'; '.join(faults)}.")
     try:
-        merged = merge(card, remote.readme, record["card"] if record else None, prefer)
+        merged = merge(card, remote.readme, record["card"] if record else None, prefer, repository.parts)
     except CardError as error:
         raise PublishError(f"{repository.id}: {README} on the Hub: {error}.", "Fix it on the Hub.") from error
     new_record = write_record(repository, record, version, parts, card)
@@ -229,6 +221,7 @@ def _plan_at(
         files.append(File.of(RECORD, (json.dumps(new_record, ensure_ascii=False, indent=1) + "\n").encode()))
     published = record["parts"] if record else {}
     before = {path for name, part in published.items() if _is_ours(name, repository) for path in part["files"]}
+    before |= unlisted_shards(repository, remote)
     changes = [Change(file.path, _action(file, remote_files), file.size) for file in files]
     planned = {change.path for change in changes}
     changes += [
@@ -249,7 +242,7 @@ def _plan_at(
         _what_to_do(remote, bool(changed), version),
         version,
         previous,
-        previous if previous and previous != version and tag_of(previous) not in remote.tags else None,
+        previous if previous and previous != version and _lacks_tag(previous, repository, remote) else None,
         tuple(sorted(changes, key=lambda change: change.path)),
         difference(remote.readme, merged.text),
         tuple(merged.conflicts),
@@ -258,6 +251,11 @@ def _plan_at(
         tuple(changes_of({name: part["facts"] for name, part in published.items()}, facts)) if record else (),
         remote.private,
     )
+
+
+def _lacks_tag(version: str, repository: Repository, remote: RemoteRepository) -> bool:
+    """Return whether the published version has no tag, and the tip still has its data."""
+    return tag_of(version) not in remote.tags and is_as_published(repository, remote)
 
 
 def _in_order(parts: Mapping[str, Part], record: Mapping[str, Any] | None) -> list[str]:
@@ -286,9 +284,4 @@ def _action(file: File, remote_files: Mapping[str, RemoteFile]) -> Literal["adde
     remote_file = remote_files.get(file.path)
     if remote_file is None:
         return "added"
-    same = (
-        remote_file.sha256 == file.sha256
-        if remote_file.sha256
-        else remote_file.bytes == file.size and remote_file.blob == file.blob
-    )
-    return "unchanged" if same else "changed"
+    return "unchanged" if remote_file.equals(file) else "changed"

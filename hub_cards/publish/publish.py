@@ -159,7 +159,13 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
         plan = (
             plans.pop()
             if plans
-            else make_plan(repository, hub.read(repository.id, repository.kind), config.version, config.card)
+            else make_plan(
+                repository,
+                hub.read(repository.id, repository.kind),
+                config.version,
+                config.card,
+                replace_data=config.replace_data,
+            )
         )
         refuse_conflicts([plan])
         commit = plan.tip

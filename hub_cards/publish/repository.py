@@ -26,8 +26,13 @@ from lrltrain.names import base_name
 
 Kind = Literal["dataset", "model"]
 What = Literal["dataset", "adapter", "base"]
-WEIGHTS = (".safetensors", ".bin")
-NOT_WEIGHTS = {"reference.safetensors"}
+_WEIGHTS = (".safetensors", ".bin")
+_NOT_WEIGHTS = {"reference.safetensors"}
+
+
+def is_weights(path: str) -> bool:
+    """Return whether a file of an adapter or model holds weights."""
+    return path.endswith(_WEIGHTS) and path not in _NOT_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -194,11 +199,7 @@ def adapter_repository(
         *(File.listed(entry["path"], adapter.folder, entry) for entry in entries(manifest)),
         File.of(MANIFEST, adapter.manifest_bytes),
     ]
-    weights = [
-        [entry["path"], entry["sha256"]]
-        for entry in manifest["outputs"]
-        if entry["path"].endswith(WEIGHTS) and entry["path"] not in NOT_WEIGHTS
-    ]
+    weights = [[entry["path"], entry["sha256"]] for entry in manifest["outputs"] if is_weights(entry["path"])]
     results = [
         *(results_of(score.manifest, score.result) for score in workspace.scores_of(adapter)),
         *(task_result(score) for score in workspace.task_scores_of(adapter)),
@@ -237,7 +238,7 @@ def base_repository(folder: Path, made_from: Mapping[str, Any], namespace: str) 
     """Return the repository of lrl-mini, NAMESPACE/lrl-mini, which is needed to load its adapters."""
     name = f"{namespace}/{MINI}"
     files = tuple(File.listed(path.name, folder, file_entry(path, folder)) for path in walk(folder))
-    weights = [[file.path, file.sha256] for file in files if file.path.endswith(WEIGHTS)]
+    weights = [[file.path, file.sha256] for file in files if is_weights(file.path)]
     configuration = next(file.sha256 for file in files if file.path == "config.json")
     part = Part(configuration, fingerprint(weights), "", tuple(file.path for file in files), {})
     return Repository(

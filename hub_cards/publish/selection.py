@@ -15,7 +15,7 @@ from hub_cards.cards.rebuild import MINI
 from hub_cards.cards.source import source_of
 from hub_cards.config import PushConfig
 from hub_cards.publish.hub import Hub
-from hub_cards.publish.plan import Plan, RemoteRepository, make_plan
+from hub_cards.publish.plan import Plan, make_plan
 from hub_cards.publish.repository import (
     Kind,
     Repository,
@@ -25,6 +25,7 @@ from hub_cards.publish.repository import (
     dataset_repository,
 )
 from hub_cards.publish.retry import Patience
+from hub_cards.publish.state import RemoteRepository
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import reporting_invalid_content
 from lrldata.output import note
@@ -65,19 +66,20 @@ def plans_of(
                 f"{repository.id}: already public, and --private applies only to new repositories.",
                 "Make it private in its settings on the Hub, or drop --private.",
             )
-        return make_plan(repository, remote, config.version, config.card)
+        return make_plan(repository, remote, config.version, config.card, replace_data=config.replace_data)
 
     datasets = tuple(
         dataset for dataset in workspace.datasets.get(code, ()) if not config.source or dataset.source in config.source
     )
     name = f"{namespace}/lrl-{code}"
     remote = read(name, "dataset")
-    record, public = remote.record, not (remote.private if remote.tip else config.private)
+    record, public = remote.record, not ((remote.private or remote.gated) if remote.tip else config.private)
     versions = {tag.removeprefix("v") for tag in remote.tags}
     if datasets and "dataset" in (config.kind or ["dataset"]):
         with reporting_invalid_content(datasets[0].folder.parent):
             licences = {dataset.source: _licence_of_dataset(config, dataset, name, record) for dataset in datasets}
-            plan = planned(dataset_repository(datasets, licences, namespace, code), remote)
+            repository = dataset_repository(datasets, licences, namespace, code)
+            plan = planned(replace(repository, keep_remote_scores=config.scores == "all"), remote)
         record = plan.record
         versions |= {plan.missing_tag} if plan.missing_tag else set()  # which this publication adds
         yield plan

@@ -42,7 +42,7 @@ OF_THE_STUDY = {"lang": "languages", "source": "sources", "base": "models", "met
 OF_ALL_TASKS = {"seeds", "tasks", "baselines", "lang", "adapter", "base", "out"}
 PUSHED = {  # options of `lrl push-hub` that a study may set
     *("namespace", "kind", "source", "method", "version", "license", "license_name", "license_link", "base_id"),
-    *("card", "scores", "collection", "private", "patience", "endpoint"),
+    *("card", "scores", "replace_data", "collection", "private", "patience", "endpoint"),
 }
 
 

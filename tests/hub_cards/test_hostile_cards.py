@@ -20,8 +20,9 @@ from hub_cards.cards.page import card_page
 from hub_cards.cards.render import in_lines
 from hub_cards.cards.source import Source
 from hub_cards.publish.local import repository_of
-from hub_cards.publish.plan import RemoteRepository, make_plan
+from hub_cards.publish.plan import make_plan
 from hub_cards.publish.record import read_record
+from hub_cards.publish.state import RemoteRepository
 from lrldata.card import folder_card, inline
 from lrldata.errors import PublishError
 from lrldata.language import find, languages

@@ -92,6 +92,28 @@ def test_there_is_one_default_configuration() -> None:
     assert read(merged.text).metadata["configs"] == theirs.metadata["configs"]
 
 
+def test_a_configuration_of_others_that_is_called_default_is_the_default() -> None:
+    """`datasets` treats this name like `default: true`, and refuses a repository with two defaults."""
+    ours = Card({"configs": [{"config_name": "web", "default": True}]}, {"title": "# T"})
+    theirs = Card({"configs": [{"config_name": "default"}]}, {"title": "# T"})
+    merged = merge(ours, theirs.text, None, "ours")
+    assert read(merged.text).metadata["configs"] == [{"config_name": "default"}, {"config_name": "web"}]
+
+
+def test_a_person_s_edit_of_a_configuration_stays_unless_its_data_are_here() -> None:
+    def metadata(**paths: str) -> dict[str, Any]:
+        return {"configs": [{"config_name": name, "data_files": path} for name, path in paths.items()]}
+
+    before = Card(metadata(glotcc="glotcc/data", web="web/data"), {"title": "# T"})
+    edited = Card(metadata(glotcc="glotcc/data", web="web/train"), {"title": "# T"}).text
+    for after in (before, Card(metadata(glotcc="glotcc/data"), {"title": "# T"})):  # if its data moved, ours drops it
+        merged = merge(after, edited, before.record(), local={"glotcc"})
+        assert read(merged.text).metadata == metadata(glotcc="glotcc/data", web="web/train")
+    assert read(merge(before, edited, before.record(), local={"web"}).text).metadata == before.metadata
+    gone = merge(Card(metadata(glotcc="glotcc/data"), {"title": "# T"}), before.text, before.record(), local={"glotcc"})
+    assert read(gone.text).metadata == metadata(glotcc="glotcc/data"), "nobody edited it, and its data are gone"
+
+
 def test_a_section_that_a_person_removed_stays_removed_until_ours_changes() -> None:
     edited = FIRST.text.replace(mark("use", "Two."), "")
     assert "use" not in read(merge(SECOND, edited, FIRST.record()).text).sections

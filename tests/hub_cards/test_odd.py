@@ -25,9 +25,10 @@ from hub_cards.cards.merge import merge
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub
 from hub_cards.publish.hub import Hub as PublishingHub
-from hub_cards.publish.plan import RemoteFile, RemoteRepository, make_plan
+from hub_cards.publish.plan import make_plan
 from hub_cards.publish.publish import _converge
 from hub_cards.publish.retry import Patience, describe, is_of_hub
+from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata.errors import PublishError, UsageError
 from lrldata.manifest import DATASET, DamagedError, load_manifest
 
@@ -68,7 +69,7 @@ def test_files_that_somebody_else_uploaded_are_not_overwritten(hub: Hub, push: A
     put(fresh, "conceptnet/manifest.json", b"{}")
     result = push()
     assert result.returncode == 1
-    assert "would overwrite files that lrl did not publish: conceptnet/manifest.json" in result.stderr
+    assert "data on the Hub is not from lrl: conceptnet/manifest.json (added)" in result.stderr
     assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 1
 
 

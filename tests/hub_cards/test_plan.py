@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from hub_cards.cards.card import Card
-from hub_cards.publish.plan import Plan, RemoteFile, RemoteRepository, make_plan
+from hub_cards.publish.plan import Plan, make_plan
 from hub_cards.publish.repository import File, Part, Repository
+from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata.errors import PublishError, UsageError
 
 
@@ -163,3 +164,124 @@ def test_a_person_s_edit_is_not_in_itself_a_reason_to_publish() -> None:
         make_plan(repository(), RemoteRepository("tip", False, files, before.tags, edited, before.record)).action
         == "unchanged"
     )
+
+
+def on_the_hub(text: str) -> RemoteFile:
+    file = File.of("", text.encode())
+    return RemoteFile(file.size, file.sha256, None)
+
+
+def with_data(parts: tuple[str, ...] = ("a",), content: str = "rows", shards: int = 1, **options: Any) -> Repository:
+    """Return a repository whose parts have shards and a manifest that lists them, as those of datasets do."""
+    local = repository(parts=parts, data=content, **options)
+    files, described = [], {}
+    for name in parts:
+        own = [File.of(f"{name}/data/train-{n}-of-{shards}", f"{name} {content} {n}".encode()) for n in range(shards)]
+        described_by: dict[str, Any] = {"rows": {"train": shards}, "columns": {}, "settings": {}, "inputs": []}
+        outputs = [{"path": file.path.removeprefix(f"{name}/"), "sha256": file.sha256} for file in own]
+        facts = {
+            **local.parts[name].facts,
+            "manifest": {"outputs": outputs} | described_by,
+        }
+        described[name] = replace(local.parts[name], files=tuple(file.path for file in own), facts=facts)
+        files += own
+    return replace(local, files=tuple(files), parts=described)
+
+
+def as_large_files(remote: RemoteRepository, *repositories: Repository) -> RemoteRepository:
+    """Return the state with shards stored as large files, of which the Hub lists the SHA-256."""
+    shas = {file.path: file.sha256 for local in repositories for file in local.files}
+    files = {
+        path: replace(file, sha256=shas[path]) if path in shas else file for path, file in (remote.files or {}).items()
+    }
+    return replace(remote, files=files)
+
+
+SHARD = "a/data/train-0-of-1"
+
+
+@pytest.mark.parametrize("content", ["rows", "new rows"])
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (SHARD, f"{SHARD} (deleted)"),  # taken down
+        (SHARD, f"{SHARD} (changed)"),  # corrected
+        ("a/data/train-extra.parquet", "a/data/train-extra.parquet (added)"),  # which `load_dataset` would read too
+    ],
+)
+def test_data_that_others_changed_are_only_replaced_on_request(path: str, found: str, content: str) -> None:
+    first = with_data()
+    before = as_large_files(published(first), first)
+    files = {name: file for name, file in (before.files or {}).items() if name != path}
+    files |= {} if "deleted" in found else {path: on_the_hub("theirs")}
+    edited, local = replace(before, files=files), with_data(content=content)
+    with pytest.raises(PublishError, match=r"o/r: data on the Hub has changed since v1\.0\.0") as error:
+        make_plan(local, edited)
+    assert found in error.value.message
+    assert "--replace-data" in error.value.hint
+    plan = make_plan(local, edited, replace_data=True)
+    there = after(plan, edited).files or {}
+    assert {name for name in there if "/data/" in name} == {SHARD}
+    assert there[SHARD].equals(local.files[0])
+
+
+def test_the_same_change_on_both_sides_is_none() -> None:
+    first, second = with_data(), with_data(content="new rows")
+    before = as_large_files(published(first), second)
+    assert make_plan(second, before).version == "1.1.0"
+
+
+def test_shards_of_an_earlier_version_are_not_served_beside_new_ones() -> None:
+    """The part has left the record, because another person deleted one of its files, but its other shards are there."""
+    first, other = with_data(shards=3, keep_remote_parts=True), with_data(("b",), keep_remote_parts=True)
+    before = as_large_files(published(first), first)
+    files = {path: file for path, file in (before.files or {}).items() if not path.endswith("train-2-of-3")}
+    edited = replace(before, files=files)
+    later = after(make_plan(other, edited), edited)
+    assert "a" not in (later.record or {})["parts"]
+    again = with_data(content="new rows", keep_remote_parts=True)
+    with pytest.raises(PublishError, match=r"train-0-of-3 \(added\)"):
+        make_plan(again, later)
+    assert make_plan(again, later, replace_data=True).removed == ["a/data/train-0-of-3", "a/data/train-1-of-3"]
+
+
+def test_weights_deleted_on_the_hub_are_only_published_again_on_request() -> None:
+    weights = (File.of("model.safetensors", b"weights"),)
+    part = Part("s", "d", "m", ("model.safetensors",), {})
+    local = replace(repository(), kind="model", files=weights, parts={"adapter": part})
+    before = published(local)
+    files = {path: file for path, file in (before.files or {}).items() if path != "model.safetensors"}
+    for retrained in (local, replace(local, parts={"adapter": replace(part, data="e", manifest_sha256="n")})):
+        with pytest.raises(PublishError, match=r"model\.safetensors \(deleted\)"):
+            make_plan(retrained, replace(before, files=files))
+        assert make_plan(retrained, replace(before, files=files), replace_data=True).action == "update"
+
+
+def test_a_configuration_that_others_added_under_our_name_is_not_overwritten() -> None:
+    local = repository()
+    readme = "---\nconfigs:\n- config_name: a\n  data_files: theirs/*\n---\n"
+    with pytest.raises(PublishError, match=r"configuration a \(added\)"):
+        make_plan(local, RemoteRepository("tip", readme=readme))
+    assert make_plan(local, RemoteRepository("tip", readme=readme), replace_data=True).action == "update"
+    assert make_plan(repository(parts=("b",)), RemoteRepository("tip", readme=readme)).action == "update"
+
+
+def test_the_missing_tag_of_a_version_is_not_set_on_other_data() -> None:
+    first = with_data()
+    before = replace(as_large_files(published(first), first), tags=frozenset())
+    assert make_plan(with_data(content="new rows"), before).missing_tag == "1.0.0"
+    damaged = replace(before, files={**(before.files or {}), SHARD: on_the_hub("garbage")})
+    assert make_plan(with_data(content="new rows"), damaged, replace_data=True).missing_tag is None
+
+
+def test_verdicts_on_a_later_version_replace_more_verdicts_on_an_earlier_one() -> None:
+    old, new = {"version": "1.0.0", "verdicts": 400}, {"version": "1.1.0", "verdicts": 150}
+    for first, second in ((old, new), (new, old)):
+        plan = make_plan(repository(facts={"speakers": second}), published(repository(facts={"speakers": first})))
+        assert plan.record["parts"]["a"]["facts"]["speakers"] == new
+
+
+def test_published_verdicts_can_be_withdrawn() -> None:
+    before = published(repository(facts={"speakers": {"verdicts": 60, "credited": ["Ana"]}}))
+    plan = make_plan(repository(facts={"speakers": {"verdicts": 40}}, keep_remote_scores=False), before)
+    assert plan.record["parts"]["a"]["facts"]["speakers"] == {"verdicts": 40}

@@ -101,6 +101,24 @@ def test_a_version_is_withdrawn_as_the_guide_says(
     assert [ref.name for ref in api.list_repo_refs("my-org/lrl-ro", repo_type="dataset").tags] == ["v1.1.0"]
 
 
+def test_text_that_somebody_withdrew_on_the_hub_is_not_published_again_by_the_next_push(
+    hub: Hub, push: Any, workspace: Path
+) -> None:
+    write(workspace, "web", [f"propoziția {number}" for number in range(30)])
+    options = {"out": workspace}
+    assert push("--license", "cc-by-4.0", **options).returncode == 0
+    api = HfApi(hub.endpoint, token=TOKEN)
+    api.delete_folder("web", "my-org/lrl-ro", repo_type="dataset", commit_message="Takedown request")
+    refused = push(**options)
+    assert (refused.returncode, "(deleted)" in refused.stderr, "Traceback" in refused.stderr) == (1, True, False)
+    assert api.list_repo_commits("my-org/lrl-ro", repo_type="dataset")[0].title == "Takedown request"
+    assert push("--source", "conceptnet", **options).returncode == 0, "the other configuration can be published"
+    assert "web" not in json.loads(git(store(hub.root, "datasets", "my-org/lrl-ro"), "show", "main:lrl.json"))["parts"]
+    assert push("--replace-data", "--license", "cc-by-4.0", **options).returncode == 0
+    assert api.file_exists("my-org/lrl-ro", "web/manifest.json", repo_type="dataset")
+    assert push(**options).stdout.count("unchanged") == 1
+
+
 def test_a_new_version_lists_its_differences(workspace: Path) -> None:
     folder = write(workspace, "web", ["unu"] * 9)
     old = json.loads((folder / MANIFEST).read_text("utf-8"))

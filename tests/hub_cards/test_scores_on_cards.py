@@ -27,9 +27,10 @@ from hub_cards.config import PushConfig
 from hub_cards.local_hub import Hub as Server
 from hub_cards.publish.hub import Hub
 from hub_cards.publish.local import render, repository_of
-from hub_cards.publish.plan import Plan, RemoteRepository, make_plan
+from hub_cards.publish.plan import Plan, make_plan
 from hub_cards.publish.publish import prepare, publish
 from hub_cards.publish.record import read_record
+from hub_cards.publish.state import RemoteRepository
 from lrldata.errors import PublishError, StorageError
 from lrldata.manifest import file_entry, sealed
 from lrldata.progress import Progress

@@ -1,0 +1,76 @@
+"""What others changed on the Hub in the data that a publication would replace. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from hub_cards.cards.card import CardError, read
+from hub_cards.publish.repository import File, Repository, is_weights
+from hub_cards.publish.state import RemoteFile, RemoteRepository
+
+_SHARD = re.compile(r"[^/]+/data/(train|validation|test)-[^/]*")  # what a dataset card's data_files match
+
+
+def edits_of_others(repository: Repository, remote: RemoteRepository) -> list[str]:
+    """Return the data of the local parts that others changed, added or deleted on the Hub since they were published."""
+    edits = [edit for name in repository.parts for edit in _edits_of(name, repository, remote)]
+    return edits + [f"configuration {name} (added)" for name in _foreign_configurations(repository, remote)]
+
+
+def is_as_published(repository: Repository, remote: RemoteRepository) -> bool:
+    """Return whether the Hub still has the data of the version in the record, as far as their hashes are known."""
+    return not any(_edits_of(name, repository, remote) for name in (remote.record or {"parts": ()})["parts"])
+
+
+def unlisted_shards(repository: Repository, remote: RemoteRepository) -> set[str]:
+    """Return the shards on the Hub that a local configuration would serve although they are not part of it."""
+    served = {path for name in repository.parts for path in _shards(name, remote)}
+    return served - {file.path for file in repository.files}
+
+
+def _edits_of(name: str, repository: Repository, remote: RemoteRepository) -> list[str]:
+    """Return the edits of a part. If lrl has not published it, the files that are there were added by others."""
+    local, files = {file.path: file for file in repository.files}, remote.files or {}
+    recorded = _recorded(name, repository, remote)
+    edits = [f"{path} (deleted)" for path in recorded if path not in files]
+    for path in sorted(recorded.keys() & files.keys()):
+        is_changed = files[path].sha256 and recorded[path] and files[path].sha256 != recorded[path]
+        if is_changed and not _is_local(path, local, files):
+            edits.append(f"{path} (changed)")
+    unpublished = set() if remote.record and name in remote.record["parts"] else local.keys() & files.keys()
+    added = ({*_shards(name, remote)} | unpublished) - recorded.keys()
+    return edits + [f"{path} (added)" for path in sorted(added) if not _is_local(path, local, files)]
+
+
+def _recorded(name: str, repository: Repository, remote: RemoteRepository) -> dict[str, str | None]:
+    """Return the published shards or weights of a part with their SHA-256, or None where it is not known."""
+    part = remote.record["parts"].get(name) if remote.record else None
+    if part is None:
+        return {}
+    outputs = part["facts"].get("manifest", {}).get("outputs", ())
+    hashes = {f"{name}/{entry['path']}": str(entry["sha256"]) for entry in outputs}
+    if name in repository.parts and repository.parts[name].data == part["data"]:
+        hashes |= {file.path: file.sha256 for file in repository.files}
+    return {path: hashes.get(path) for path in part["files"] if path.split("/")[1:2] == ["data"] or is_weights(path)}
+
+
+def _shards(name: str, remote: RemoteRepository) -> Iterator[str]:
+    """Yield the files on the Hub that the card's data_files of a configuration match."""
+    return (path for path in remote.files or {} if path.startswith(f"{name}/") and _SHARD.fullmatch(path))
+
+
+def _is_local(path: str, local: Mapping[str, File], files: Mapping[str, RemoteFile]) -> bool:
+    return path in local and files[path].equals(local[path])
+
+
+def _foreign_configurations(repository: Repository, remote: RemoteRepository) -> list[str]:
+    """Return the configurations on the Hub that have the name of a local one and were not published by lrl."""
+    if repository.kind != "dataset" or not remote.readme:
+        return []
+    try:
+        configs = read(remote.readme).metadata.get("configs")
+    except CardError:
+        return []  # reported when the card is merged
+    entries = configs if isinstance(configs, list) else [configs]
+    names = {str(entry.get("config_name")) for entry in entries if isinstance(entry, dict)}
+    published = remote.record["parts"] if remote.record else {}
+    return sorted(names & repository.parts.keys() - published.keys())
