@@ -77,6 +77,10 @@ class TrainingError(LrlError):
     """Training failed."""
 
 
+class DivergedError(TrainingError):
+    """The loss of one or several adapters was not finite. All others are finished."""
+
+
 class EndpointError(LrlError):
     """A server with a language model refuses or does not answer."""
 

@@ -114,7 +114,8 @@ class TaskTraining:
                 outcome.loss.append(losses[index])
                 outcome.dev.append(scores(task, dev.labels, predictions[index])[TASKS[task]])
                 if outcome.best_epoch == number:
-                    best[index] = [value.clone() for value in self.weights.values(index)]
+                    for kept, value in zip(best[index], self.weights.values(index), strict=True):
+                        kept.copy_(value)
             if all(outcome.failed for outcome in outcomes):
                 raise TrainingError(outcomes[0].failed, HINT)
             advance(number, f"dev {max(max(outcome.dev, default=0.0) for outcome in outcomes):.3f}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.utils import import_utils
 
-from lrldata.errors import StorageError, TrainingError, UsageError
+from lrldata.errors import DivergedError, StorageError, UsageError
 from lrldata.folder import lock
 from lrldata.layout import tracker_path
 from lrldata.manifest import ADAPTER, read_manifest
@@ -80,9 +80,15 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
                 continue
             refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
             remaining.append(plan)
+        failed: list[str] = []
         for group in _groups_in_step(remaining):
-            adapters |= {adapter.path: adapter for adapter in _train(group, progress, began)}
+            try:
+                adapters |= {adapter.path: adapter for adapter in _train(group, progress, began)}
+            except DivergedError as error:
+                failed.append(error.message)
             began = time.perf_counter()
+    if failed:
+        raise diverged(failed, len(configs))
     return [adapters[plan.folder] for plan in plans]
 
 
@@ -170,15 +176,17 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         process_group.wait()
         if not first_process():
             adapters = [_as_written(plans[number]) for number in finished]
-    failed = [
-        f"{name}: {outcome.state.failed}" for name, outcome in zip(names, outcomes, strict=True) if outcome.state.failed
-    ]
-    if failed:
-        raise TrainingError(
-            " ".join(failed),
-            "The others of the group are finished. Lower --learning-rate for these, and fit them again.",
-        )
+    if len(finished) < len(plans):
+        pairs = zip(names, (outcome.state for outcome in outcomes), strict=True)
+        raise diverged([f"{name}: {state.failed}" for name, state in pairs if state.failed])
     return adapters
+
+
+def diverged(messages: Sequence[str], count: int = 1) -> DivergedError:
+    """Return the error for adapters of `count` that failed, each with its message."""
+    others = "The others are finished. " if count > 1 else ""
+    settings = "with a lower --learning-rate, or with --precision bf16 or fp32"
+    return DivergedError(" ".join(messages), f"{others}Fit it again {settings}, and --overwrite.")
 
 
 def _as_written(plan: Plan) -> Adapter:

@@ -6,11 +6,11 @@ from itertools import chain
 
 import torch
 
-from lrldata.errors import TrainingError
+from lrldata.errors import DivergedError, TrainingError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.costs import shape_of, step_memory
-from lrltrain.fitting.fit import fit_group
+from lrltrain.fitting.fit import diverged, fit_group
 from lrltrain.fitting.plan import Adapter
 from lrltrain.memory import release_gpu_memory
 from lrltrain.names import BUILT_IN
@@ -24,14 +24,21 @@ MOST = {"cuda": 32, "cpu": 8}  # adapters in a group, before it is known whether
 def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
     """Train adapters in groups, and return them in order.
 
-    A group that does not fit into GPU memory is halved. Raises LrlError.
+    A group that does not fit into GPU memory is halved. Adapters whose loss is not finite do not stop the others:
+    DivergedError names them at the end. Raises LrlError.
     """
     adapters: dict[int, Adapter] = {}
+    failed: list[str] = []
     queue = list(groups(configs))
     while queue:
         group = queue.pop(0)
-        fitted = _fit_if_possible([configs[number] for number in group], progress)
-        release_gpu_memory()
+        try:
+            fitted = _fit_if_possible([configs[number] for number in group], progress)
+        except DivergedError as error:
+            failed.append(error.message)
+            continue
+        finally:
+            release_gpu_memory()
         if fitted is None:  # groups like it would not fit either
             key, half = configs[group[0]].group_key(), -(-len(group) // 2)
             is_alike = [configs[numbers[0]].group_key() == key for numbers in queue]
@@ -41,6 +48,8 @@ def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
             queue = [*_parts(group, half), *chain.from_iterable(parts)]
             continue
         adapters |= zip(group, fitted, strict=True)
+    if failed:
+        raise diverged(failed, len(configs))
     return [adapters[number] for number in range(len(configs))]
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrldata.errors import TrainingError
 from lrltrain.training.batches import Batch, Blocks, Layout, order
 from lrltrain.training.checkpoints import TrainingState, drop_beyond, load_checkpoint, save_checkpoint, whole_steps
 from lrltrain.training.prefetch import prefetched
@@ -87,7 +86,7 @@ class Loop:
         self._began, self._first = time.perf_counter(), 0
 
     def run(self) -> list[Outcome]:
-        """Train. Raises TrainingError once all adapters have failed; an outcome records the failure of a single one."""
+        """Train, until all adapters are finished or have failed; an outcome records the failure of its adapter."""
         self.weights.optimizer(self.schedule.rates)
         done = self._resume()
         self._seed(done)
@@ -105,6 +104,8 @@ class Loop:
             failed_at = torch.where(losses.isfinite(), 0, torch.where(failed_at > 0, failed_at, number))
             if self.weights.device.type == "cpu" or number % logged == 0 or number == self.schedule.steps:
                 self._check(failed_at, losses)
+                if all(state.failed for state in self.states):
+                    break
             if number % logged == 0 or number % self.schedule.every == 0 or number == self.schedule.steps:
                 self._log(number, total / since, norms)
                 total, since = torch.zeros_like(total), 0
@@ -116,7 +117,7 @@ class Loop:
                 self.step.model.train()  # not in each step: for hundreds of modules, it takes a tenth of a GPU's time
         for state in self.states:
             if not math.isfinite(state.best_loss):
-                self._fail(state, "the validation loss was never finite.")
+                state.failed = state.failed or "the validation loss was never finite."
         return [Outcome(state, best) for state, best in zip(self.states, self.best, strict=True)]
 
     def _take(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
@@ -157,7 +158,7 @@ class Loop:
             ]
 
     def _check(self, failed_at: Tensor, losses: Tensor) -> None:
-        """Stop each adapter whose loss has not been finite since `failed_at`. Raises TrainingError if none is left."""
+        """Stop each adapter whose loss has not been finite since `failed_at`."""
         for place, (number, loss) in enumerate(zip(failed_at.tolist(), losses.tolist(), strict=True)):
             state = self.states[place]
             if not number or state.failed:
@@ -166,16 +167,7 @@ class Loop:
             per_step = self._blocks_per_step
             indices = islice(order(len(train), train.seed, (number - 1) * per_step), per_step)
             blocks = [index % len(train) for index in indices][self.processes.rank :: self.processes.count]
-            self._fail(state, f"the loss is {loss} at step {number}, in the batch of blocks {blocks}.")
-
-    def _fail(self, state: TrainingState, reason: str) -> None:
-        state.failed = state.failed or reason
-        if all(other.failed for other in self.states):
-            kept_note = f"The checkpoint of step {state.step} is kept. " if state.step else ""
-            raise TrainingError(
-                state.failed,
-                f"{kept_note}Lower --learning-rate, or use --precision bf16 or fp32, and start over with --overwrite.",
-            )
+            state.failed = f"the loss is {loss} at step {number}, in the batch of blocks {blocks}."
 
     def _log(self, number: int, losses: Tensor, norms: Tensor) -> None:
         rate = self.schedule.rates.at(number - 1, self.schedule.steps)
@@ -195,6 +187,7 @@ class Loop:
     def _epoch(self, place: int, number: int) -> float:
         return number * self._blocks_per_step / len(self.members[place].train)
 
+    @torch.no_grad()
     def _evaluate(self, number: int) -> None:
         """Measure the validation loss of each adapter, and keep its weights if they are the best so far."""
         losses = self.validation_losses()
@@ -204,10 +197,10 @@ class Loop:
             self._enter(place, {"step": number, "epoch": self._epoch(place, number), "eval_loss": loss})
             if number and loss < state.best_loss and not state.failed:
                 state.best_loss, state.best_step = loss, number
-                self.best[place] = [value.clone() for value in self.weights.values(place)]
-        summary = f"validation loss {sum(losses) / len(losses):.3f}" + (
-            ", the mean of the group" if len(losses) > 1 else ""
-        )
+                for kept, value in zip(self.best[place], self.weights.values(place), strict=True):
+                    kept.copy_(value)  # a second copy might not fit beside the graphs
+        left = [loss for loss, state in zip(losses, self.states, strict=True) if not state.failed] or losses
+        summary = f"validation loss {sum(left) / len(left):.3f}" + (", the mean of the group" if len(left) > 1 else "")
         line = f"step {number:,} of {self.schedule.steps:,}: {summary}"
         if number == self._first:
             self.callbacks.say(line)

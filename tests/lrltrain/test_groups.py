@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torture_fit import differing, torture
 from transformers import AutoConfig, AutoModel, Trainer
 
-from lrldata.errors import TrainingError, UsageError
+from lrldata.errors import DivergedError, TrainingError, UsageError
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
@@ -137,11 +137,52 @@ def test_an_adapter_whose_validation_loss_is_not_a_number_does_not_stop_the_othe
     configs = [config(texts, tmp_path, language, steps=4, eval_every=2) for language in LANGUAGES[:2]]
     with pytest.raises(TrainingError, match="the validation loss was never finite") as raised:
         fit_group(configs, QUIET)
-    assert "others of the group are finished" in raised.value.hint
+    assert "The others are finished" in raised.value.hint
     assert len(list(tmp_path.glob("adapters/*/*/*/manifest.json"))) == 1
     with pytest.raises(TrainingError, match="was never finite") as raised:
         fit(config(texts, tmp_path / "alone", "mt", steps=4, eval_every=2), QUIET)
     assert "others" not in raised.value.hint
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, name: str, stop_at: int | None = None) -> None:
+    """Make one adapter's weights NaN after step 2, and interrupt the run at a later evaluation."""
+    evaluate = Loop._evaluate  # noqa: SLF001
+
+    def evaluate_and_spoil(self: Loop, number: int) -> None:
+        evaluate(self, number)
+        for place, member in enumerate(self.members):
+            if member.name.startswith(name) and number == 2:
+                self.weights.put(place, [value * torch.nan for value in self.weights.values(place)])
+        if number == stop_at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "_evaluate", evaluate_and_spoil)
+
+
+def test_after_an_interruption_a_failed_adapter_does_not_stop_the_others(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = [config(texts, tmp_path, language, steps=8, eval_every=2) for language in ("mt", "ug")]
+    with monkeypatch.context() as patch:
+        spoil(patch, "mt", stop_at=6)  # the first by name, so its group comes first
+        with pytest.raises(KeyboardInterrupt):
+            groups.fit_all(configs, QUIET)
+    spoil(monkeypatch, "mt")
+    with pytest.raises(DivergedError, match="mt_text_seq_bn_inv: the loss is nan at step") as raised:
+        groups.fit_all(configs, Progress())
+    assert "The others are finished" in raised.value.hint
+    assert [path.parent.parent.parent.name for path in tmp_path.glob("adapters/*/*/*/manifest.json")] == ["ug"]
+    assert "validation loss nan" not in capsys.readouterr().err
+
+
+def test_a_method_that_fails_does_not_stop_the_next_one(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, "ro_text_seq_bn_inv")
+    configs = [config(texts, tmp_path, "ro", method=method, steps=4, eval_every=2) for method in ("seq_bn_inv", "lora")]
+    with pytest.raises(DivergedError, match="seq_bn_inv: the loss is nan at step 3"):
+        groups.fit_all(configs, QUIET)
+    assert [path.parent.name for path in tmp_path.glob("adapters/*/*/*/manifest.json")] == ["text-lora"]
 
 
 def test_a_group_consists_of_similar_fits(texts: dict[str, Path], tmp_path: Path) -> None:
