@@ -46,13 +46,18 @@ def _normalized(texts: pl.Series) -> pl.Series:
     changed = (
         texts.filter(needs_change).str.replace_all(_LINE_END, "\n").str.replace_all(_CONTROL, " ").str.normalize("NFC")
     )
-    return texts.scatter(needs_change.arg_true(), changed)
+    return replaced_at(texts, needs_change.arg_true(), changed)
 
 
 def lowered(texts: pl.Series) -> pl.Series:
     """Return texts in lower case. Most scripts have no case, and checking is four times as fast as lower-casing."""
     positions = texts.str.contains(r"\p{Changes_When_Lowercased}").arg_true()
-    return texts.scatter(positions, texts.gather(positions).str.to_lowercase()) if len(positions) else texts
+    return replaced_at(texts, positions, texts.gather(positions).str.to_lowercase()) if len(positions) else texts
+
+
+def replaced_at(texts: pl.Series, places: pl.Series, values: pl.Series) -> pl.Series:
+    """Return texts with other values at some places. Polars' own `scatter` would also change the argument."""
+    return texts.clone().scatter(places, values)
 
 
 @cache

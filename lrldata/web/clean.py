@@ -14,9 +14,10 @@ import polars as pl
 
 from lrldata.langid import LanguageModel, alike, decide_all, margins_of, threshold_of
 from lrldata.language import Language
+from lrldata.normalize import replaced_at
 from lrldata.web import line_filters, pii, sentences
 from lrldata.web.decontaminate import ProtectedText
-from lrldata.web.repair import main_script, repair
+from lrldata.web.repair import main_script, repair_encoding, with_letters
 
 _BEST, _SURE = ("first", "second"), ("first_probability", "second_probability")
 
@@ -50,7 +51,7 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     document without text also yields one row. With the unit `sentences`, a line is a sentence.
     """
     script = main_script(context.language)
-    texts = repair(documents["text"].fill_null(""), script, context.language.code)
+    texts = _repaired(documents["text"].fill_null(""), context)
     lines = _split(pl.DataFrame({"text": texts, "whole": _judge_metadata(documents)}).with_row_index("doc"))
     # Before lines are changed any further: protected text is neither cut into sentences nor stripped of personal data.
     found = pl.Series(context.protected.found_in(lines["text"])) if context.protected else pl.lit(False)
@@ -67,6 +68,33 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     )
     judged = judged.drop("whole", "protected")
     return _identify(judged, context, context.model) if context.model else _trusted(judged)
+
+
+def _repaired(texts: pl.Series, context: CleaningContext) -> pl.Series:
+    """Return repaired documents. Lines that are surely in another language keep its letters, by which it is identified.
+
+    Languages in Arabic script differ in few letters: with those of Uyghur, a quarter of Kurdish sentences pass for it.
+    """
+    script, code = main_script(context.language), context.language.code
+    plain = repair_encoding(texts, script, code)
+    repaired = with_letters(plain, script, code)
+    changed = (plain != repaired).arg_true()
+    if context.model is None or script != "Arab" or not len(changed):
+        return repaired
+    pairs = {"plain": plain.gather(changed).str.split("\n"), "own": repaired.gather(changed).str.split("\n")}
+    lines = pl.DataFrame(pairs).with_row_index("text").explode("plain", "own")
+    differing = (lines["plain"] != lines["own"]).arg_true()
+    before, after = (
+        context.model.predict_two(lines[name].gather(differing).str.head(rules()["identified"]).to_list())
+        for name in ("plain", "own")
+    )
+    own = pl.coalesce(pl.when(pl.col(name) == code).then(sure) for name, sure in zip(_BEST, _SURE, strict=True))
+    own_probability = after.select(own.fill_null(0.0)).to_series()
+    foreign = (before["first"] != code) & (before["first_probability"] > own_probability)
+    places = differing.filter(foreign.fill_null(False))
+    lines = lines.with_columns(replaced_at(lines["own"], places, lines["plain"].gather(places)).alias("own"))
+    rejoined = lines.group_by("text", maintain_order=True).agg(pl.col("own").str.join("\n"))["own"]
+    return replaced_at(repaired, changed, rejoined)
 
 
 def _split(texts: pl.DataFrame) -> pl.DataFrame:

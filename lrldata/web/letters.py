@@ -14,6 +14,8 @@ from typing import Any
 
 import polars as pl
 
+from lrldata.normalize import replaced_at
+
 # A joiner or non-joiner changes how letters are drawn only next to a sign that removes a vowel (a virama), and between
 # Arabic letters. It is invisible anywhere else.
 _VIRAMAS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2"
@@ -84,8 +86,8 @@ def _change_matching(texts: pl.Series, sign: str, change: Callable[[str], str]) 
     matches = texts.str.contains(sign)
     if not matches.any():
         return texts
-    return texts.scatter(
-        matches.arg_true(), pl.Series([change(text) for text in texts.filter(matches)], dtype=pl.String)
+    return replaced_at(
+        texts, matches.arg_true(), pl.Series([change(text) for text in texts.filter(matches)], dtype=pl.String)
     )
 
 

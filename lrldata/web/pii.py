@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from lrldata.normalize import replaced_at
+
 KINDS = ("email", "ip", "iban", "phone", "handle")
 PLACEHOLDERS = rf"<(?:{'|'.join(KINDS)})>"
 _NAME, _DOMAIN = r"[A-Za-z0-9._%+-]+", r"[A-Za-z0-9-]+"
@@ -66,7 +68,7 @@ def replace(texts: pl.Series, language: str = "", *, handles: bool = False) -> p
     subset = _change(subset, _LOOKS_LIKE_PHONE, lambda part: _replace_spans(part, lambda text: _numbers(text, phones)))
     if handles:
         subset = subset.str.replace_all(HANDLE, "$1<handle>")
-    return texts.scatter(places, subset)
+    return replaced_at(texts, places, subset)
 
 
 def count(texts: pl.Series) -> dict[str, int]:
@@ -77,7 +79,7 @@ def count(texts: pl.Series) -> dict[str, int]:
 
 def _change(texts: pl.Series, sign: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     suspect = texts.str.contains(sign)
-    return texts.scatter(suspect.arg_true(), change(texts.filter(suspect))) if suspect.any() else texts
+    return replaced_at(texts, suspect.arg_true(), change(texts.filter(suspect))) if suspect.any() else texts
 
 
 def _replace_spans(texts: pl.Series, find: Callable[[str], Iterator[tuple[int, int, str]]]) -> pl.Series:

@@ -11,7 +11,7 @@ import polars as pl
 from ftfy import TextFixerConfig, fix_text
 
 from lrldata.language import Language
-from lrldata.normalize import loose
+from lrldata.normalize import loose, replaced_at
 from lrldata.web.letters import join_hyphens, repair_letters, without_joiners
 
 # The first byte of a UTF-8 sequence, read as Latin-1 or Windows-1252, and what may follow it.
@@ -50,14 +50,24 @@ UNSPACED = frozenset("Thai Laoo Khmr Mymr Tibt Hani Hira Kana Jpan Lana Talu Jav
 
 def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Series:
     r"""Return the texts repaired, with their line breaks as \\n; `script` (ISO 15924) is the language's main one."""
+    return with_letters(repair_encoding(texts, script, language), script, language)
+
+
+def with_letters(texts: pl.Series, script: str | None, language: str) -> pl.Series:
+    """Return texts with the letters of the language instead of those of other keyboards."""
+    return without_joiners(repair_letters(texts, script, language), language)
+
+
+def repair_encoding(texts: pl.Series, script: str | None, language: str) -> pl.Series:
+    """Return texts with everything repaired except for letters that are right in another language."""
     suspect = texts.str.contains(_SUSPECT.pattern)
     if suspect.any():
         fixed = pl.Series([_fixed(text) for text in texts.filter(suspect)], dtype=pl.String)
-        texts = texts.scatter(suspect.arg_true(), fixed)
+        texts = replaced_at(texts, suspect.arg_true(), fixed)
     shaped = texts.str.contains(PRESENTATION_FORMS)
     if shaped.any():
         plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
-        texts = texts.scatter(shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
+        texts = replaced_at(texts, shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
     texts = texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
     invisible = texts.str.contains(INVISIBLE)
     texts = _composed(texts, script, language)
@@ -65,19 +75,19 @@ def repair(texts: pl.Series, script: str | None, language: str = "") -> pl.Serie
     spaced = texts.str.contains(ZERO_WIDTH_SPACE, literal=True)
     if spaced.any():
         cleaned = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
-        texts = texts.scatter(spaced.arg_true(), pl.Series(cleaned, dtype=pl.String))
+        texts = replaced_at(texts, spaced.arg_true(), pl.Series(cleaned, dtype=pl.String))
     texts = without_joiners(texts, language)
     if invisible.any():  # what was removed may have separated a letter from its accent, or a hyphen from the line end
         seen = _composed(texts.filter(invisible), script, language)
-        texts = texts.scatter(invisible.arg_true(), seen)
-    return without_joiners(repair_letters(texts.str.replace_all(SPACES, " "), script, language), language)
+        texts = replaced_at(texts, invisible.arg_true(), seen)
+    return texts.str.replace_all(SPACES, " ")
 
 
 def _composed(texts: pl.Series, script: str | None, language: str) -> pl.Series:
     """Return texts in NFC, with words that were hyphenated at line ends joined."""
     denormalized = texts.str.contains(loose())
     if denormalized.any():
-        texts = texts.scatter(denormalized.arg_true(), texts.filter(denormalized).str.normalize("NFC"))
+        texts = replaced_at(texts, denormalized.arg_true(), texts.filter(denormalized).str.normalize("NFC"))
     return join_hyphens(texts, script, language)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lrldata.normalize import replaced_at
 from lrldata.web.characters import batch_ranges, points_of
 
 Hashes = npt.NDArray[np.uint64]
@@ -39,7 +40,7 @@ def collapse_spaces(texts: pl.Series) -> pl.Series:
     """Return texts with all whitespace reduced to single spaces, and none at their ends."""
     places = texts.str.contains(r"\s{2,}|[^\S \n]|^\s|\s$").arg_true()  # few texts need it
     closed = texts.gather(places).str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
-    return texts.scatter(places, closed) if len(places) else texts
+    return replaced_at(texts, places, closed) if len(places) else texts
 
 
 def _of_batch(texts: pl.Series, sizes: Numbers, size: int, *, spaced: bool) -> tuple[Hashes, Numbers]:

@@ -2,6 +2,7 @@
 
 import random
 import unicodedata
+from functools import partial
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from lrldata.engine import WorkerPool
 from lrldata.langid import load_model
 from lrldata.language import find, languages
 from lrldata.ledger import WEB_REASONS
+from lrldata.normalize import lowered, normalized
 from lrldata.progress import Progress
 from lrldata.split import site_of
 from lrldata.web import garbled, line_filters, minhash, pii, samples
@@ -680,3 +682,45 @@ def test_text_in_one_of_two_languages_that_the_model_cannot_tell_apart_is_kept(
 ) -> None:
     result = clean(documents(text), CleaningContext(find(code), load_model()))
     assert result["reason"].is_null().all() if is_kept else result["reason"].is_not_null().all(), result
+
+
+SORANI = """کتێبخانەی شارەکە دوای شەش مانگ نۆژەنکردنەوە دووبارە دەرگای بۆ خەڵک کردەوە.
+شارەوانی ڕایگەیاند کە کاری ڕێگا نوێیەکە تا کۆتایی ساڵی داهاتوو تەواو دەبێت.
+ئەم پردە لە ساڵی ١٩٣٢ دروست کراوە و درێژییەکەی نزیکەی چوارسەد مەترە."""
+UYGHUR = """شەھەر كۈتۈپخانىسى ئالتە ئايلىق رېمونتتىن كېيىن يەنە خەلققە ئېچىلدى.
+يېڭى يول قۇرۇلۇشى كېلەر يىلىنىڭ ئاخىرىغىچە پۈتىدۇ دەپ ئېلان قىلىندى.
+بۇ كۆۋرۈك ١٩٣٢-يىلى سېلىنغان بولۇپ، ئۇزۇنلۇقى تەخمىنەن تۆت يۈز مېتىر كېلىدۇ."""
+
+
+@pytest.mark.parametrize(("code", "own", "other"), [("ug", UYGHUR, SORANI), ("ku", SORANI, UYGHUR)])
+def test_a_line_in_another_language_keeps_its_letters_and_is_dropped(code: str, own: str, other: str) -> None:
+    """With Uyghur letters, every fourth Kurdish sentence passes for Uyghur, and every second the other way round."""
+    text = "\n".join(line for pair in zip(own.split("\n"), other.split("\n"), strict=True) for line in pair)
+    result = clean(documents(text), CleaningContext(find(code), load_model()))
+    assert result.filter(pl.col("reason").is_null())["text"].to_list() == own.split("\n")
+    assert result.filter(pl.col("reason").is_not_null())["text"].to_list() == other.split("\n")
+
+
+@pytest.mark.parametrize(("code", "text", "keyboard"), [("ug", UYGHUR, ("كەى", "کهی")), ("ku", SORANI, ("کی", "كي"))])
+def test_letters_of_another_keyboard_are_repaired_if_the_language_is_right(
+    code: str, text: str, keyboard: tuple[str, str]
+) -> None:
+    typed = text.translate(str.maketrans(*keyboard))
+    assert typed != text
+    result = clean(documents(typed), CleaningContext(find(code), load_model()))
+    assert "\n".join(result.filter(pl.col("reason").is_null())["text"]) == text
+
+
+def test_no_step_changes_the_series_that_it_is_given() -> None:
+    """`Series.scatter` does."""
+    texts = pl.Series(["CAFE\u0301  Ana\u00a0B. ana@example.org كتاب ﻻ ş &amp; b\u200bc xâ€™s", "bo༌d е\u0061"])
+    before = texts.to_list()
+    changes: list[Any] = [
+        lowered, collapse_spaces, lambda series: normalized(pl.lit(series)),
+        lambda series: pii.replace(series, language="ro"),
+        partial(repair, script="Latn", language="ro"), partial(repair, script="Arab", language="ug"),
+        partial(repair, script="Tibt", language="bo"),
+    ]  # fmt: skip
+    for change in changes:
+        change(texts)
+        assert texts.to_list() == before

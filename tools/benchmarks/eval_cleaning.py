@@ -136,12 +136,19 @@ def measure(data: Path, language: Language, seed: int) -> dict[str, float]:
     result = {"good kept": sum(line in kept for line in good) / len(good)}
     for kind, lines in sorted(inserted.items()):
         noise = [line for line in lines if line not in good]
-        result[kind] = sum(line not in kept for line in noise) / max(1, len(noise))
+        result[kind] = share_dropped(noise, kept, language) if noise else 0.0
     kept_urls = set(rows["url"])
     for kind, prefix in (("exact document", "copy-of-"), ("near document", "nearly-")):
         pairs = [(name, name.replace(prefix, "", 1)) for name in frame["url"] if prefix in name]
         result[kind] = sum(not {copy, original} <= kept_urls for copy, original in pairs) / len(pairs)
     return result | repaired(documents, language, generator)
+
+
+def share_dropped(noise: list[str], kept: set[str], language: Language) -> float:
+    """Return the share of lines that are not kept, neither as they are nor as the build repairs them."""
+    repaired_lines = repair(pl.Series(noise, dtype=pl.String), main_script(language), language.code)
+    forms = zip(noise, personal_replace(repaired_lines, language).str.strip_chars(), strict=True)
+    return sum(kept.isdisjoint(both) for both in forms) / len(noise)
 
 
 def clean(documents: pl.DataFrame, language: Language) -> pl.DataFrame:
@@ -198,9 +205,7 @@ def measure_kinds(data: Path, language: Language, seed: int, cases: Path | None)
         frames.append((f"https://again-{number}.example.org", "\n".join(changed)))
     rows = clean(pl.DataFrame(frames, schema=["url", "text"], orient="row"), language)
     kept, urls = set(rows["text"]), rows["url"]
-    result = {
-        kind: sum(line not in kept for line in kind_lines) / len(kind_lines) for kind, kind_lines in inserted.items()
-    }
+    result = {kind: share_dropped(kind_lines, kept, language) for kind, kind_lines in inserted.items()}
     if shop_lines:
         result["shop document"] = 1 - (urls == "https://shop.example.org").sum() / len(shop_lines)
     pairs = [(f"https://first-{number}.example.org", f"https://again-{number}.example.org") for number in range(5)]
