@@ -77,9 +77,9 @@ def sweep(folder: Path) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove texts whose writing was cut short by a kill; the caller holds the lock of their folder."""
-    for path in list(folder.iterdir()) if folder.is_dir() else []:
+    for path in [*folder.glob("*"), *folder.glob("*/*")]:
         if _UNFINISHED.fullmatch(path.name):
-            remove(folder, path.name)
+            remove(folder, path.relative_to(folder).as_posix())
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
         if keeps and inside(folder, keeps).is_dir():  # others may have added to it meanwhile
             for _ in walk(folder / keeps):  # raises PathError if there is a link in it
                 pass
-            shutil.copytree(folder / keeps, partial / keeps)
+            shutil.copytree(folder / keeps, partial / keeps, copy_function=_copy_to_disk)
         if folder.exists():
             folder.rename(_old(folder))
         try:
@@ -172,6 +172,13 @@ def replaced(folder: Path, is_own: Callable[[str], bool], what: str, keeps: str 
                 _old(folder).rename(folder)
             raise
     remove_tree(_old(folder))
+
+
+def _copy_to_disk(source: str, target: str) -> None:
+    """Copy a file, and wait until it is on disk: nobody could make it again after a power cut."""
+    shutil.copy2(source, target)
+    with Path(target).open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def refuse_foreign_files(folder: Path, is_own: Callable[[str], bool], what: str) -> None:

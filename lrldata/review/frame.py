@@ -3,8 +3,9 @@
 Kept lines of web text are in three strata by risk: how certain the identification of their language is, and how close
 they are to the thresholds for letters. Sentences from ConceptNet are in strata by relation. Dropped lines are those of
 samples.json, in one stratum per reason; reasons that are not about the line itself, such as duplicates, are left out.
-Lines within a stratum are in the order of their hashes, which is random but always the same. After a build with
-verdicts, lines that have verdicts are not offered again: the build chose them by these verdicts, so they are no sample.
+Lines within a stratum are in the order of their hashes, which is random but always the same. Lines that have verdicts
+on another version are not offered again: lines that have since been added, or changed, could not be among them, so they
+are no sample of this version.
 """
 
 import json
@@ -19,7 +20,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from lrldata.dataset import SAMPLES, VERDICTS, OpenDataset, open_shards
-from lrldata.errors import one_line
+from lrldata.errors import UsageError, one_line
 from lrldata.folder import prevent_exchange
 from lrldata.langid import load_model
 from lrldata.ledger import from_json
@@ -99,6 +100,11 @@ def frame_of(folder: Path) -> Frame:
     Raises StorageError like `open_shards`, and DamagedError for a frame that was changed.
     """
     opened = open_shards(folder, SAMPLES)
+    if opened.manifest["settings"].get("unit") == "documents":
+        raise UsageError(
+            f"{folder}: its rows are whole documents, and speakers judge single lines.",
+            "Build it with --unit lines into another --out, and review that.",
+        )
     name = _name(opened.manifest)
     if path := find_file(folder, name):
         return read_frame(path)
@@ -138,7 +144,7 @@ def read_frame(path: Path) -> Frame:
 def make_frame(opened: OpenDataset, folder: Path) -> Frame:
     """Draw the frame of an open dataset."""
     manifest = opened.manifest
-    judged = judged_lines(folder) | outcomes(read_all(folder / VERDICTS)) if manifest.get("verdicts") else {}
+    judged = _judged_before(folder, str(manifest["version"]))
     strata = [*_kept(opened, judged), *_dropped(opened, folder, judged)]
     lines: dict[str, CandidateLine] = {}
     for number, stratum in enumerate(strata):
@@ -154,6 +160,24 @@ def make_frame(opened: OpenDataset, folder: Path) -> Frame:
         strata=[stratum.about for stratum in strata],
         lines=sorted(lines.values(), key=lambda offered: (offered.stratum, offered.line)),
     )
+
+
+def _judged_before(folder: Path, version: str) -> dict[str, str]:
+    """Return the outcomes of verdicts that were not given for this version of a dataset.
+
+    Lines that a build was told about, and that no frame of this version in the folder offered, were chosen by verdicts
+    on other data, whatever version their verdicts name.
+    """
+    applied, verdicts = judged_lines(folder), read_all(folder / VERDICTS)
+    frames = inside(folder, VERDICTS).glob(f"frame-{version}-*.json") if (folder / VERDICTS).is_dir() else ()
+    offered = {line.line for path in frames for line in read_frame(path).lines}
+    current = {
+        verdict.line
+        for verdict in verdicts
+        if verdict.version == version and (verdict.line not in applied or verdict.line in offered)
+    }
+    known = applied | outcomes(verdicts)
+    return {line: outcome for line, outcome in known.items() if line not in current}
 
 
 def _kept(opened: OpenDataset, judged: Mapping[str, str]) -> Iterator[_Stratum]:

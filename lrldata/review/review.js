@@ -7,11 +7,14 @@
   const [start, judge, end, state, help, line, note] = ["start", "judge", "end", "state", "help", "line", "note"].map(by);
   const STORE = `lrl-review ${about.language} ${about.source}`;
   const DECISIONS = ["right", "wrong", "unsure"];
+  const UNNAMED = "unnamed-";
+  const TOO_SOON = 300; // milliseconds after a line appeared
   const NUMBERS = { 1: "right", 2: "wrong", 3: "unsure", 4: "undo", 5: "note" };
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
   let reviewer = "";
   let credit = false;
   let shown = null; // the id of the line on the page
+  let shownAt = 0;
   let busy = false;
 
   function stored(name) {
@@ -46,10 +49,18 @@
   const file = {
     texts: new Map(lines ?? []),
     verdicts: [],
-    begin() {
+    // Another tab may have stored verdicts in the meantime.
+    read() {
       const verdicts = stored(`${STORE} verdicts`);
-      file.verdicts = Array.isArray(verdicts) ? verdicts : [];
+      const known = new Map([...(Array.isArray(verdicts) ? verdicts : []), ...file.verdicts].map((one) => [JSON.stringify(one), one]));
+      file.verdicts = [...known.values()].sort((one, other) => (one.time < other.time ? -1 : one.time > other.time ? 1 : 0));
+    },
+    write() {
       by("not-kept").hidden = store(`${STORE} verdicts`, file.verdicts);
+    },
+    begin() {
+      file.read();
+      file.write();
     },
     standing() {
       const latest = new Map();
@@ -61,23 +72,29 @@
     },
     add(id, decision, noted) {
       const { recipe, ...dataset } = about;
-      const time = new Date().toISOString();
+      const latest = file.verdicts.filter((one) => one.reviewer === reviewer).pop()?.time ?? 0;
+      const time = new Date(Math.max(Date.now(), Date.parse(latest) + 1 || 0)).toISOString(); // the clock may be set back
       file.verdicts.push({ ...dataset, line: id, decision, reviewer, credit, time, note: noted });
-      by("not-kept").hidden = store(`${STORE} verdicts`, file.verdicts);
+      file.write();
     },
     async ask({ line: id, decision, note: noted = "", undo = false }) {
+      file.read();
       let undone = null;
+      let takenBack = "";
       if (undo) {
         undone = [...file.standing().keys()].pop() ?? null;
+        takenBack = file.standing().get(undone)?.note ?? "";
         if (undone) file.add(undone, "none", "");
       } else if (id) {
         file.add(id, decision, noted);
       }
       const judged = file.standing();
       const next = undone ?? [...file.texts.keys()].find((name) => !judged.has(name)) ?? null;
-      return { line: next, text: file.texts.get(next) ?? "", judged: judged.size, lines: file.texts.size, can_undo: judged.size > 0 };
+      const text = file.texts.get(next) ?? "";
+      return { line: next, text, note: takenBack, judged: judged.size, lines: file.texts.size, can_undo: judged.size > 0 };
     },
     save() {
+      file.read();
       const blob = new Blob(file.verdicts.map((verdict) => `${JSON.stringify(verdict)}\n`), { type: "application/jsonl" });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(blob);
@@ -89,12 +106,22 @@
 
   const backend = lines ? file : server;
 
+  // As in printed text, the direction is that of most letters. With dir="auto", the first one would decide.
+  function directionOf(text) {
+    const letters = text.match(/\p{L}/gu) ?? [];
+    const fromRight = letters.filter((letter) => /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u.test(letter));
+    return fromRight.length * 2 > letters.length ? "rtl" : letters.length ? "ltr" : "auto";
+  }
+
   function show(answer) {
     shown = answer.line;
+    shownAt = performance.now();
     line.textContent = answer.text;
+    line.dir = directionOf(answer.text);
     line.scrollTop = 0;
-    note.value = "";
-    openNote(false);
+    note.value = answer.note ?? "";
+    by("noting").hidden = note.value === "";
+    judge.querySelector("[name=note]").setAttribute("aria-expanded", String(note.value !== ""));
     judge.hidden = shown === null;
     end.hidden = shown !== null;
     by("count").textContent = fill(words.progress, { judged: answer.judged, lines: answer.lines });
@@ -135,11 +162,9 @@
 
   start.addEventListener("submit", (event) => {
     event.preventDefault();
-    const before = stored(STORE) ?? {};
-    reviewer = start.elements.name.value.trim() || before.unnamed || `unnamed-${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`;
-    credit = start.elements.credit.checked;
-    const unnamed = reviewer.startsWith("unnamed-") ? reviewer : before.unnamed;
-    store(STORE, { name: start.elements.name.value.trim(), credit, unnamed });
+    reviewer = start.elements.name.value.trim() || `${UNNAMED}${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`;
+    credit = start.elements.credit.checked && !reviewer.startsWith(UNNAMED);
+    store(STORE, { name: reviewer, credit });
     start.hidden = true;
     state.hidden = false;
     if (lines) file.begin();
@@ -148,6 +173,8 @@
 
   document.addEventListener("click", (event) => {
     const name = event.target.closest("button")?.name;
+    // The second click of a double click is meant for the line before.
+    if (DECISIONS.includes(name) && event.detail && (event.detail > 1 || performance.now() - shownAt < TOO_SOON)) return;
     if (name in ACTIONS) ACTIONS[name]();
     else if (name === "save") file.save();
     else if (name === "close") help.close();
@@ -167,7 +194,8 @@
     if (event.target.matches("input, select, textarea")) return;
     const letters = help.querySelector("[name=numbers]").checked ? {} : words.letters;
     const byLetter = Object.keys(letters).find((name) => letters[name] === event.key.toLowerCase());
-    const action = byLetter ?? NUMBERS[event.key];
+    // On many keyboards, the keys with the digits type other signs.
+    const action = byLetter ?? NUMBERS[/^(?:Digit|Numpad)([1-5])$/.exec(event.code)?.[1] ?? event.key];
     if (!action) return;
     event.preventDefault();
     ACTIONS[action]();
@@ -175,8 +203,12 @@
 
   const before = stored(STORE);
   if (before) {
-    start.elements.name.value = before.name ?? "";
+    start.elements.name.value = before.name || before.unnamed || "";
     start.elements.credit.checked = before.credit === true;
+    // Another person must not publish a name because the one before agreed to that.
+    start.elements.name.addEventListener("input", () => {
+      start.elements.credit.checked = before.credit === true && start.elements.name.value.trim() === before.name;
+    });
   }
   start.hidden = false;
   start.elements.name.focus();

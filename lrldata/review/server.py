@@ -66,6 +66,7 @@ class Review:
             for number, about in enumerate(frame.strata)
         )
         self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of time
+        self._latest: dict[str, str] = {}  # time of each reviewer's latest verdict
         latest = [
             verdict
             for by_reviewer in current_verdicts(read_all(folder / VERDICTS)).values()
@@ -77,6 +78,7 @@ class Review:
     def _note(self, verdict: Verdict) -> None:
         own_verdicts = self._given.setdefault(verdict.reviewer, {})
         own_verdicts.pop(verdict.line, None)
+        self._latest[verdict.reviewer] = max(verdict.time, self._latest.get(verdict.reviewer, ""))
         if verdict.decision == "none":
             self._queue.take_back(verdict.line, verdict.reviewer)
             return
@@ -87,9 +89,10 @@ class Review:
     def answer(self, request: Request) -> dict[str, Any]:
         """Save what a request says, and return the next line and how many lines the reviewer has judged."""
         own_verdicts = self._given.setdefault(request.reviewer, {})
-        undone = None
+        undone, taken_back = None, ""
         if request.undo and (undoable := [line for line in own_verdicts if line in self._texts]):
             undone = undoable[-1]
+            taken_back = own_verdicts[undone].note
             self._save(request, undone, "none", "")
         elif request.line in self._texts and request.decision in DECISIONS:
             self._save(request, request.line, request.decision, request.note)
@@ -98,6 +101,7 @@ class Review:
         return {
             "line": line,
             "text": self._texts[line] if line else "",
+            "note": taken_back,
             "judged": judged,
             "lines": len(self._texts),
             "can_undo": judged > 0,
@@ -112,7 +116,7 @@ class Review:
             decision=decision,  # type: ignore[arg-type]
             reviewer=request.reviewer,
             credit=request.credit,
-            time=now(),
+            time=now(self._latest.get(request.reviewer, "")),
             note=note,
         )
         append(self.folder, [verdict])
@@ -146,6 +150,7 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
             async with lock:
                 return web.json_response(review.answer(message))
         except (ValidationError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            note(f"warning: an answer was not saved: {one_line(error, 200)}.")
             raise web.HTTPBadRequest(text=one_line(error, 200)) from error
         except (LrlError, OSError) as error:
             note(f"warning: an answer was not saved: {one_line(error)}.")  # the page only asks to look here

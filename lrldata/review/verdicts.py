@@ -10,12 +10,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from lrldata.dataset import VERDICTS
 from lrldata.errors import InputError, UsageError
@@ -34,18 +34,21 @@ Line = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def _check_visible(text: str) -> str:
-    if _UNSEEN.search(text.replace("\n", " ")):
-        raise ValueError("has control characters")
-    return text
+def _visible(text: object) -> object:
+    """Return text without signs that nobody can see, such as tabs and direction marks, which come with pasted text."""
+    return (
+        _UNSEEN.sub(lambda sign: sign[0] if sign[0] == "\n" else " " * (sign[0] == "\t"), text)
+        if isinstance(text, str)
+        else text
+    )
 
 
 Alias = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ALIAS),
-    AfterValidator(_check_visible),
+    BeforeValidator(_visible),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ALIAS, pattern=r"^[^\n]*$"),
 ]
-Note = Annotated[str, StringConstraints(max_length=LONGEST_NOTE), AfterValidator(_check_visible)]
+Note = Annotated[str, BeforeValidator(_visible), StringConstraints(max_length=LONGEST_NOTE)]
 
 
 class Verdict(BaseModel):
@@ -79,9 +82,15 @@ def line_id(text: str) -> str:
     return sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def now() -> str:
-    """Return the current time in UTC, in the format of verdicts."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def now(after: str = "") -> str:
+    """Return the current time in UTC, in the format of verdicts; at least a microsecond later than the time `after`.
+
+    A clock that was set back must not put a correction before what it corrects.
+    """
+    time = datetime.now(UTC)
+    if after:
+        time = max(time, datetime.fromisoformat(after) + timedelta(microseconds=1))
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def read_file(path: Path) -> list[Verdict]:

@@ -18,7 +18,7 @@ from lrldata.review.frame import frame_of
 from lrldata.review.page import english as words
 from lrldata.review.page import review_page
 from lrldata.review.summary import summary_of
-from lrldata.review.verdicts import Verdict, append, as_json_lines
+from lrldata.review.verdicts import Verdict, append, as_json_lines, read_all
 from lrldata.review.wording import headline
 from lrldata.web.build import build_web
 from lrldata.web.config import load_web_config
@@ -230,3 +230,49 @@ def test_verdicts_on_another_dataset_or_for_documents_are_refused(tmp_path: Path
         build_glotcc(tmp_path, verdicts=file, unit="documents")
     with pytest.raises(UsageError, match="no verdict file"):
         build_glotcc(tmp_path, verdicts=tmp_path / "nothing")
+
+
+def test_verdicts_on_an_earlier_version_are_no_sample_of_a_later_one(tmp_path: Path) -> None:
+    """Lines that were added since could not be among them."""
+    first = build_glotcc(tmp_path, max_bytes=15_000)
+    append(first.path, verdicts_on(first.path, "kept", "right", 50))
+    assert (summary_of(first.path) or {})["kept"]["judged"] == 50
+    second = build_glotcc(tmp_path)
+    assert second.version != first.version
+    judged = {entry.line for entry in read_all(first.path / VERDICTS)}
+    assert judged.isdisjoint(entry.line for entry in frame_of(second.path).lines)
+    assert summary_of(second.path) is None, "nobody has judged a line of this version"
+    added = verdicts_on(second.path, "kept", "wrong", 1_000)
+    append(second.path, added)
+    summary = summary_of(second.path)
+    assert summary
+    assert summary["kept"]["judged"] == len(added)
+    rows, known = sum(second.rows.values()), len(judged)
+    assert summary["kept"]["share"] == pytest.approx(known / rows, abs=0.02)
+
+
+def test_numbers_stay_when_verdicts_only_confirm_the_data_or_the_frame_is_made_again(tmp_path: Path) -> None:
+    dataset = build_glotcc(tmp_path)
+    append(dataset.path, verdicts_on(dataset.path, "kept", "right", 30))
+    before = summary_of(dataset.path)
+    again = build_glotcc(tmp_path, verdicts=dataset.path / VERDICTS)
+    frame_of(again.path)
+    assert (again.version, summary_of(again.path)) == (dataset.version, before)
+    for path in (dataset.path / VERDICTS).glob("frame-*.json"):
+        path.unlink()
+    (dataset.path / VERDICTS / "judged.json").unlink()
+    frame_of(dataset.path)
+    assert summary_of(dataset.path) == before
+
+
+def test_whole_documents_cannot_be_judged_as_lines(tmp_path: Path) -> None:
+    dataset = build_glotcc(tmp_path, unit="documents")
+    with pytest.raises(UsageError, match="its rows are whole documents"):
+        frame_of(dataset.path)
+
+
+def test_a_kill_while_a_frame_is_written_does_not_stop_later_builds(tmp_path: Path) -> None:
+    dataset = build_glotcc(tmp_path, max_bytes=15_000)
+    frame_of(dataset.path)
+    (dataset.path / VERDICTS / ".frame-1.0.0-abcdef01.json.4711.partial").write_text("{")
+    assert build_glotcc(tmp_path).status == "built"

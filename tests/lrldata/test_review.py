@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lrldata.errors import InputError, UsageError
 from lrldata.manifest import DamagedError
 from lrldata.progress import Progress
 from lrldata.report.page import write_report
+from lrldata.review import verdicts as verdict_files
 from lrldata.review.frame import NOT_ABOUT_THE_LINE, frame_of
 from lrldata.review.page import english, order, read_words, review_page, translations
 from lrldata.review.server import Review, application
@@ -238,6 +240,27 @@ def test_undo_goes_back_through_all_verdicts_even_after_a_restart(folder: Path) 
     assert len(read_all(folder / VERDICTS)) == 6
 
 
+def test_undo_gives_back_the_note_and_comes_after_what_it_undoes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def judge(client: aiohttp.ClientSession, address: str) -> list[str]:
+        first = await ask(client, address)
+        await ask(client, address, line=first["line"], decision="wrong", note="cuvânt vechi")
+        monkeypatch.setattr(verdict_files, "datetime", SlowClock)  # the clock of this machine is set back
+        undone = await ask(client, address, undo=True)
+        again = await ask(client, address, line=undone["line"], decision="right", note=undone["note"])
+        return [undone["line"], undone["note"], again["note"]]
+
+    line, noted, after = run(judge, folder)
+    assert (noted, after) == ("cuvânt vechi", "")
+    (kept,) = current_verdicts(read_all(folder / VERDICTS))[line].values()
+    assert (kept.decision, kept.note) == ("right", "cuvânt vechi")
+
+
+class SlowClock(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> "SlowClock":
+        return cls(2026, 1, 1, tzinfo=tz)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -265,7 +288,7 @@ def test_requests_with_another_origin_or_host_name_are_refused(
 @pytest.mark.parametrize(
     "body",
     [
-        "{", "[" * 9_000, "[]", '{"reviewer": ""}', '{"reviewer": "a\\u0007"}', '{"reviewer": "a", "line": "../x"}',
+        "{", "[" * 9_000, "[]", '{"reviewer": ""}', '{"reviewer": "\\u0007"}', '{"reviewer": "a", "line": "../x"}',
         '{"reviewer": "a", "surprise": 1}',
     ],
 )  # fmt: skip
@@ -381,9 +404,9 @@ def test_notes_undo_and_help_work_by_keyboard(folder: Path) -> None:
             await page.press("Escape")
             await page.press("4")
             await page.until("document.getElementById('count').textContent.includes(' 1 of')")
-            return await page.tell("document.getElementById('noting').hidden")
+            return await page.tell("[document.getElementById('noting').hidden, document.getElementById('note').value]")
 
-    assert asyncio.run(review()) is True
+    assert asyncio.run(review()) == [False, "un cuvânt vechi, r w u"], "the note on the line is given back"
     verdicts = read_all(folder / VERDICTS)
     assert [(verdict.decision, verdict.note) for verdict in verdicts] == [
         ("right", ""),
@@ -417,6 +440,53 @@ def test_a_standalone_page_keeps_verdicts_and_saves_a_verdict_file(folder: Path,
     summary = summary_of(folder)
     assert summary
     assert (summary["lines"], summary["unsure"]) == (3, 1)
+
+
+@needs_browser
+def test_accidents_on_a_shared_computer_lose_and_invent_no_verdict(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "review.html"
+    file.write_text(review_page(frame_of(folder), english(), "Romanian", alone=True), encoding="utf-8")
+    count = "Number(document.getElementById('count').textContent.match(/\\d+/)[0])"
+    add = """(() => {
+      const [key, value] = Object.entries(localStorage).find(([name]) => name.endsWith("verdicts"));
+      const verdicts = JSON.parse(value);
+      localStorage.setItem(key, JSON.stringify([...verdicts, {...verdicts[0], reviewer: "Dan", line: "d".repeat(32)}]));
+      return key; })()"""
+    agree = "localStorage.setItem(KEY.replace(' verdicts', ''), JSON.stringify({name: 'Eva', credit: true}))"
+    click = "document.querySelector('[name=right]').dispatchEvent(new MouseEvent('click', {bubbles: true, detail: NR}))"
+    credit = "document.querySelector('[name=credit]').checked"
+
+    async def review() -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        async with browser() as page:
+            await judge_by_keys(page, file.as_uri(), "Eva", "rw")
+            key = json.dumps(await page.tell(add))  # as another tab of this browser would
+            await page.press("r")
+            await page.until(f"{count} === 3")
+            seen["tabs"] = await page.tell(f"JSON.parse(localStorage.getItem({key})).map((one) => one.reviewer)")
+            # The number rows of a Slovak and a Persian keyboard:
+            for number, code, sign in ((4, "Digit1", "+"), (5, "Digit2", "۲"), (6, "Numpad3", "3")):
+                event = json.dumps({"key": sign, "code": code, "bubbles": True})
+                await page.tell(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {event}))")
+                await page.until(f"{count} === {number}")
+            await page.tell("new Promise((go) => setTimeout(go, 400))")
+            for number in (1, 2):  # a double click
+                await page.tell(click.replace("NR", str(number)))
+            await page.tell("new Promise((go) => setTimeout(go, 100))")
+            seen["clicked"] = await page.tell(count)
+            await page.tell(agree.replace("KEY", key))
+            await page.open(file.as_uri())  # the next person at the same computer
+            await page.until("document.activeElement.id === 'name'")
+            seen["offered"] = await page.tell(f"[document.activeElement.value, {credit}]")
+            await page.tell("document.activeElement.value = ''")
+            await page.type("Ion")
+            seen["ticked"] = await page.tell(credit)
+        return seen
+
+    seen = asyncio.run(review())
+    assert sorted(seen["tabs"]) == ["Dan", "Eva", "Eva", "Eva"]
+    assert seen["clicked"] == 7
+    assert (seen["offered"], seen["ticked"]) == (["Eva", True], False)
 
 
 def test_verdicts_on_an_earlier_version_are_not_undone(folder: Path) -> None:

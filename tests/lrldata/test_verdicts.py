@@ -16,6 +16,7 @@ from lrldata.review.verdicts import (
     consensus,
     current_verdicts,
     line_id,
+    now,
     read_all,
     read_file,
 )
@@ -23,10 +24,12 @@ from lrldata.review.verdicts import (
 LINE, OTHER = line_id("Satul nostru."), line_id("Vezi mai mult")
 
 
-def verdict(line: str = LINE, decision: str = "right", reviewer: str = "Ana", second: int = 0) -> Verdict:
+def verdict(
+    line: str = LINE, decision: str = "right", reviewer: str = "Ana", second: int = 0, note: str = ""
+) -> Verdict:
     return Verdict(
         language="ro", source="web", version="1.0.0", line=line, decision=decision, reviewer=reviewer,
-        time=f"2026-01-01T00:00:{second:02d}Z",
+        time=f"2026-01-01T00:00:{second:02d}Z", note=note,
     )  # fmt: skip
 
 
@@ -109,9 +112,25 @@ def test_an_invalid_verdict_is_refused_with_its_line_number(tmp_path: Path, line
         read_file(path)
 
 
-def test_reviewer_names_cannot_contain_control_characters_or_lead_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="control characters"):
-        verdict(reviewer="Ana\u202e")
+def test_signs_that_nobody_can_see_are_removed_from_names_and_notes(tmp_path: Path) -> None:
+    """They come with pasted text. A whole file must not be refused for them."""
+    entry = verdict(reviewer="\u202bآنا\u202c\t B", note="vechi\tarhaic\u2066\n\u0007da")
+    assert (entry.reviewer, entry.note) == ("آنا  B", "vechi arhaic\nda")
+    path = tmp_path / "given.jsonl"
+    path.write_text(as_json_lines([verdict()]).replace('"note": ""', '"note": "a\\tb"'))
+    assert read_file(path)[0].note == "a b"
+    for name in ("", "\u202e", "Ana\nB"):
+        with pytest.raises(ValueError, match="reviewer"):
+            verdict(reviewer=name)
+
+
+def test_a_verdict_is_later_than_the_one_before_even_if_the_clock_was_set_back() -> None:
+    before = "2999-12-31T23:59:59.999999Z"
+    assert now(before) == "3000-01-01T00:00:00.000000Z"
+    assert now("2026-01-01T00:00:00Z") > "2026-01-01"
+
+
+def test_reviewer_names_do_not_lead_elsewhere(tmp_path: Path) -> None:
     append(tmp_path, [verdict(reviewer="../../Ana"), verdict(reviewer="Мария ../"), verdict(reviewer="..")])
     assert {path.parent for path in tmp_path.rglob("*.jsonl")} == {tmp_path / VERDICTS}
     assert {entry.reviewer for entry in read_all(tmp_path / VERDICTS)} == {"../../Ana", "Мария ../", ".."}
