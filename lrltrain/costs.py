@@ -21,6 +21,7 @@ UPDATE = 4.5e-11  # seconds per weight and step if all are trained: gradient, it
 # Bytes that the backward pass needs per token and layer: for each hidden unit, for each unit of a feed-forward block
 # (more in a gated block, which has three matrices), and for each attention score, if the scores are kept in memory.
 HIDDEN, INNER, GATED, SCORE = 18, 4, 6, 16
+BYTES_PER_TRAINED = 20  # per trainable parameter: weight, gradient, two moments, and the best weight so far
 LOGITS = 1_024  # positions whose logits are in memory at once, for the loss and for perplexity
 
 
@@ -156,6 +157,15 @@ def fit_seconds(
     a_step = max(products / speed, a_layer * shape.layers * config.accumulate)
     update = UPDATE * shape.weights if config.method == "full" and a_layer else 0.0
     return (config.steps + evaluation_steps) * a_step + config.steps * update
+
+
+def weights_memory(method: str, weights: float, bytes_per_value: float) -> float:
+    """Return the bytes of a base model in training, without those of its adapters.
+
+    Frozen weights are in the precision of the computation. With `full`, they are in fp32, each with its gradient, two
+    moments of AdamW and the best weights so far.
+    """
+    return weights * (BYTES_PER_TRAINED if method == "full" else bytes_per_value)
 
 
 def step_memory(config: FitConfig, shape: Shape, tokens: float, bytes_per_value: int = 2) -> float:

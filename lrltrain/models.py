@@ -162,6 +162,9 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
         if hasattr(config, "reference_compile"):  # ModernBERT, parts of which transformers 4 compiles
             config.reference_compile = False
+        rates = _dropout_rates(config) if dropout is not None else []
+        for part, name, _ in rates:
+            setattr(part, name, dropout)
         caps = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # ignored by other attention kernels
         result: Any = model_class.from_pretrained(
             base.location,
@@ -190,16 +193,25 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             f"{base.id}: reads a text in both directions, so it cannot be used as a decoder.",
             "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
         )
-    if dropout is not None:
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = dropout
-            elif hasattr(module, "dropout_prob"):  # a number, for scaled_dot_product_attention
-                module.dropout_prob = dropout
-            elif isinstance(getattr(module, "attention_dropout", None), float):
-                module.attention_dropout = dropout
+    # The model is built. Those who load it after it was saved should find its own rates.
+    for (part, name, _), (_, _, rate) in zip(_dropout_rates(model.config) if rates else [], rates, strict=True):
+        setattr(part, name, rate)
     model.config.name_or_path = base.id  # `adapters` writes it to adapter_config.json
     return model
+
+
+def _dropout_rates(config: Any) -> list[tuple[Any, str, float]]:
+    """Return each dropout rate in a configuration: the part that has it, its name, its value.
+
+    Models keep rates in modules and in plain numbers under many names, but all take them from their configuration.
+    """
+    parts = {id(part): part for part in (config, config.get_text_config())}
+    return [
+        (part, name, value)
+        for part in parts.values()
+        for name, value in vars(part).items()
+        if ("dropout" in name or "pdrop" in name) and isinstance(value, int | float) and not isinstance(value, bool)
+    ]
 
 
 @torch.inference_mode()

@@ -27,7 +27,7 @@ def snapshot_of(folder: Path) -> tuple[str, str] | None:
 def declared_id(config: Mapping[str, object]) -> str | None:
     """Return the Hub id stated in a model's own configuration; None if there is none."""
     declared = config.get("_name_or_path")
-    is_id = isinstance(declared, str) and "/" in declared and HUB_ID.fullmatch(declared) and not Path(declared).exists()
+    is_id = isinstance(declared, str) and "/" in declared and HUB_ID.fullmatch(declared)
     return str(declared) if is_id else None
 
 

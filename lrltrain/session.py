@@ -24,8 +24,8 @@ def isolated_session() -> Iterator[None]:
     """
     handled = sys.exception()  # the caller is still handling it
     with _LOCK, ExitStack() as cleanup:
-        devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-        cleanup.enter_context(torch.random.fork_rng(devices=devices))
+        # Seeding here seeds all GPUs, even if the session has not used one yet.
+        cleanup.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
         cleanup.enter_context(torch.inference_mode(mode=False))
         cleanup.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):

@@ -12,14 +12,16 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from jinja2 import TemplateError
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, one_line
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
+_OF_TEMPLATES = (TemplateError, TypeError, ValueError, LookupError, AttributeError)  # errors of a chat template's code
 # Private-use characters: they have no meaning in text, and normalizers of tokenizers keep them.
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
 _UNMARK = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # applied to a text that contains them
@@ -106,10 +108,15 @@ def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     # Templates without thinking ignore `enable_thinking`. If it were on in others, labels would replace the thoughts.
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
     options["date_string"] = _FIXED_DATE  # the format of Llama 3; a fixed date keeps the prompt the same every day
-    template = tokenizer.get_chat_template()
-    if "strftime_now" in template:
-        options["chat_template"] = _FIXED_DATE_MACRO + template
-    prompt = str(tokenizer.apply_chat_template(list(messages), **options))
+    try:
+        template = tokenizer.get_chat_template()
+        if "strftime_now" in template:
+            options["chat_template"] = _FIXED_DATE_MACRO + template
+        prompt = str(tokenizer.apply_chat_template(list(messages), **options))
+    except (*_OF_TEMPLATES, ArithmeticError, RecursionError, MemoryError) as error:  # the model's own code ran
+        raise ModelError(
+            f"the model's chat template failed: {one_line(error, 200)}.", "Use --form completion."
+        ) from error
     if messages[-1]["content"].strip() not in prompt:
         raise ModelError("the model's chat template omits the text of the message.", "Use --form completion.")
     if thought := _OPEN_THOUGHT.search(prompt):  # for a model that always thinks first
@@ -124,7 +131,7 @@ def _before_answer(
     conversation = [*messages, {"role": "assistant", "content": _ANSWER}]
     try:
         whole = str(tokenizer.apply_chat_template(conversation, **{**options, "add_generation_prompt": False}))
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError):  # the template is for other chats
+    except _OF_TEMPLATES:  # the template is for other chats
         return ""
     between, found, _ = whole.removeprefix(prompt).partition(_ANSWER)
     return between if found and whole.startswith(prompt) else ""
@@ -197,7 +204,11 @@ def _merges_special(names: Iterable[str], pair: str | Sequence[str]) -> bool:
 
 def special_tokens_around(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the ids of the special tokens that a tokenizer adds before a text, and of those that it adds after it."""
-    bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
-    full = list(tokenizer("a")["input_ids"])
-    start = next(index for index in range(len(full)) if full[index : index + len(bare)] == bare)
-    return full[:start], full[start + len(bare) :]
+    letters = (token for token in tokenizer.get_vocab() if token.isalpha())
+    for text in ("a", *islice(letters, 1_000)):  # a vocabulary of another script may lack "a"
+        bare = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        full = list(tokenizer(text)["input_ids"])
+        starts = [index for index in range(len(full)) if bare and full[index : index + len(bare)] == bare]
+        if starts:
+            return full[: starts[0]], full[starts[0] + len(bare) :]
+    raise ModelError("the tokenizer knows no text.", "Use a model with a complete tokenizer.")

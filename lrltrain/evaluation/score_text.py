@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from lrldata.errors import InputError, ModelError, StorageError, UsageError
+from lrldata.errors import InputError, ModelError, UsageError
 from lrldata.folder import lock, refuse_foreign_files, replaced
 from lrldata.language import find, find_recorded
 from lrldata.layout import score_path
@@ -197,7 +197,10 @@ def _likelihoods(
 
 def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recipe: Mapping[str, Any]) -> None:
     if not np.isfinite(values.log_likelihood).all():
-        raise StorageError("a sentence has a likelihood that is not a number.", "Try --precision fp32.")
+        model = recipe["base"]["id"]
+        raise ModelError(
+            f"{model}: a sentence of {text.name} has a likelihood that is not a number.", "Try --precision fp32."
+        )
     if values.cut:
         note(f"note: {values.cut:,} of {len(text.sentences):,} sentences exceed --max-length and are truncated.")
     if values.unknown >= UNKNOWN:

@@ -36,9 +36,8 @@ def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
             fitted = _fit_if_possible([configs[number] for number in group], progress)
         except DivergedError as error:
             failed.append(error.message)
-            continue
-        finally:
-            release_gpu_memory()
+            fitted = []
+        release_gpu_memory()
         if fitted is None:  # groups like it would not fit either
             key, half = configs[group[0]].group_key(), -(-len(group) // 2)
             is_alike = [configs[numbers[0]].group_key() == key for numbers in queue]
@@ -47,7 +46,7 @@ def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
             ]
             queue = [*_parts(group, half), *chain.from_iterable(parts)]
             continue
-        adapters |= zip(group, fitted, strict=True)
+        adapters |= zip(group, fitted, strict=False)  # none if adapters of the group failed
     if failed:
         raise diverged(failed, len(configs))
     return [adapters[number] for number in range(len(configs))]

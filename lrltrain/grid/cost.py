@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
-from lrltrain.costs import ALONE, GROUPED, LOGITS, Shape, fit_seconds, shape_of, step_memory
+from lrltrain.costs import ALONE, GROUPED, LOGITS, Shape, fit_seconds, shape_of, step_memory, weights_memory
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.grid.job import Job, task_of
 
@@ -28,6 +28,7 @@ FLORES, FLORES_TOKENS = 1_012, 40  # sentences, and tokens per sentence
 MEASURED_TOKENS = 131_072  # in a batch when perplexity is measured on a GPU
 BYTES_PER_ROW = {"conceptnet": 60}  # in Parquet, with the columns of a fact
 DATASET_SHARE = 0.5  # the size of a dataset in Parquet, relative to its corpus
+LOADED = 5  # bytes per weight while a model is loaded
 LIBRARIES = 1 << 30  # bytes of memory that a process uses before it loads a model
 
 
@@ -68,16 +69,15 @@ def memory_of(job: Job) -> int:
     """Return roughly how many bytes of memory a job needs."""
     if job.kind not in ("fit", "eval"):
         return LIBRARIES
-    shape = shape_of(job.labels["model"])
-    bytes_per_weight = 16 if job.labels["method"] == "full" else 5
-    return LIBRARIES + bytes_per_weight * shape.weights
+    method = str(job.labels["method"]) if job.kind == "fit" else ""
+    return LIBRARIES + round(weights_memory(method, shape_of(job.labels["model"]).weights, LOADED))
 
 
 def gpu_memory_of(job: Job) -> int:
     """Return roughly how many bytes of GPU memory a job needs: libraries, weights, and the activations of a step.
 
     A perplexity job keeps nothing for a backward pass, only the tokens of one layer and the logits of some positions. A
-    task job holds the output of the frozen layers for all items, twice while it is being sorted.
+    task job holds the output of the frozen layers for all items.
     """
     shape = shape_of(job.labels["model"])
     if job.kind == "fit":
@@ -88,7 +88,7 @@ def gpu_memory_of(job: Job) -> int:
         task = job.labels["task"]
         if task == "pppl":
             return int(memory_of(job) + MEASURED_TOKENS * 40 * shape.hidden + 10 * LOGITS * shape.words)
-        return int(memory_of(job) + 2 * 8 * shape.hidden * ITEMS[task] * TOKENS_PER_ITEM[task])
+        return int(memory_of(job) + 8 * shape.hidden * ITEMS[task] * TOKENS_PER_ITEM[task])
     return memory_of(job)
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 
-from lrldata.errors import ModelError, UsageError, one_line
+from lrldata.errors import ModelError, UsageError
 from lrldata.manifest import fingerprint, identity
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
@@ -38,21 +37,7 @@ class Local:
     ) -> tuple[list[str | None], int, int]:
         """Return the most likely label of each text, the number of prompt tokens, and the number of truncated texts."""
         form = self.config.wanted_form
-        try:
-            prepared = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            LookupError,
-            ArithmeticError,
-            RecursionError,
-            MemoryError,
-        ) as error:  # raised by the model's own template
-            raise ModelError(
-                f"{self.config.model}: its chat template failed: {one_line(error, 200)}.", "Use --form completion."
-            ) from error
+        prepared = [ask(prompts, text, self.tokenizer, form, self.longest) for text in texts]
         questions = [question for question, _ in prepared]
         with within_memory(SMALLER), progress.steps(f"Reading {name}", len(texts)) as (advance, _):
             scores = score(self.model, questions, self.config.batch_tokens, lambda done: advance(done, ""))

@@ -10,6 +10,7 @@ import torch
 import transformers
 from models import model_of
 from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -34,10 +35,11 @@ from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.evaluation.pseudo_perplexity import characters_of, copies
 from lrltrain.evaluation.task_runs import dropout_of
-from lrltrain.models import check_length, find_base, load_model, load_tokenizer, longest_input, word_starts
+from lrltrain.models import Base, check_length, find_base, load_model, load_tokenizer, longest_input, word_starts
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
 from lrltrain.modules.settings import Bottlenecks
 from lrltrain.prompting.likelihood import Question, score
+from lrltrain.tokens import special_tokens_around
 from lrltrain.training.packing import probe_packing, waits_for_gpu, window_of
 
 UNKNOWN = "<unk>"
@@ -276,3 +278,38 @@ def test_the_dropout_of_distilbert_is_found_under_its_own_name() -> None:
     model.config.attention_dropout = 0.2
     members = [AdapterStack(model, Bottlenecks(), [name]) for name in "ab"]
     assert {fusion.dropout.p for fusion in FusedStack(model, members).fusions.values()} == {0.2}
+
+
+@pytest.mark.parametrize("kind", ["opt", "xglm", "xlm", "gpt2", "bert", "distilbert", "modernbert", "llama"])
+def test_dropout_is_set_in_every_kind_of_model(kind: str, tmp_path: Path) -> None:
+    """Some keep their rates as numbers with other names than those of modules."""
+    names = {"opt": {"word_embed_proj_dim": 32, "ffn_dim": 64}, "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 4}}
+    names |= {
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
+        "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2},
+    }
+    names |= {"xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}}
+    config = AutoConfig.for_model(kind, **{**SMALL, **names.get(kind, {}), "pad_token_id": 1})
+    rates = {name: 0.3 for name, value in vars(config).items() if "drop" in name and isinstance(value, float)}
+    config.update({name: rate for name, rate in rates.items() if "layerdrop" not in name})
+    is_masked = kind in ("bert", "distilbert", "modernbert", "xlm")
+    (AutoModelForMaskedLM if is_masked else AutoModelForCausalLM).from_config(config).save_pretrained(tmp_path)
+    base = Base("test", str(tmp_path), None, "mlm" if is_masked else "clm", kind)
+    ids = torch.arange(5, 45)[None]
+    for dropout, same in ((0.0, True), (0.5, False), (None, False)):
+        model = load_model(base, dropout=dropout).train()
+        assert torch.equal(*(model(input_ids=ids).logits for _ in range(2))) == same, dropout
+        assert load_config(model) == load_config(load_model(base)), "those who load the saved model find its own rates"
+
+
+def load_config(model: Any) -> dict[str, Any]:
+    return dict(model.config.to_dict())
+
+
+def test_special_tokens_are_found_in_a_vocabulary_without_latin_letters() -> None:
+    tokenizer = Tokenizer(models.BPE({"<s>": 0, "</s>": 1, "ሰ": 2}, []))
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+    assert special_tokens_around(PreTrainedTokenizerFast(tokenizer_object=tokenizer)) == ([0], [1])
+    empty = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE({"<s>": 0}, [])))
+    with pytest.raises(ModelError, match="knows no text"):
+        special_tokens_around(empty)
