@@ -35,7 +35,7 @@ def results_of(manifest: Mapping[str, Any], result: Mapping[str, Any]) -> dict[s
     """Return the parts of a folder of scores that a card needs."""
     keys = ("metric", "data", "sentences", "after", "before", "ratio")
     context = {"task": manifest["task"], "of": manifest["data"], "language": result["language"]}
-    return {key: result[key] for key in keys} | context | {"text": manifest.get("text")}
+    return {key: result[key] for key in keys} | context | {key: manifest.get(key) for key in ("text", "settings")}
 
 
 def adapter_card(

@@ -67,14 +67,30 @@ def is_of_task(result: Mapping[str, Any]) -> bool:
 
 
 def without_repetitions(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the results in a fixed order, without repetitions: of the same measurement, the last one is kept."""
+    """Return the results in a fixed order, without repetitions: of the same measurement, the last one is kept.
+
+    Earlier versions did not publish the settings of perplexities. Such a result gives way to any that has them.
+    """
     latest = {_measure(result): result for result in results}
-    return [latest[key] for key in sorted(latest)]
+    known = {_text_of(result) for result in latest.values() if _has_settings(result)}
+    return [latest[key] for key in sorted(latest) if _has_settings(latest[key]) or _text_of(latest[key]) not in known]
 
 
 def _measure(result: Mapping[str, Any]) -> str:
-    keys = ("task", "metric", "of", *(SHAPED if is_of_task(result) else ()))
-    return fingerprint([result[key] for key in keys])
+    return _text_of(result) + (
+        fingerprint(result["settings"]) if not is_of_task(result) and _has_settings(result) else ""
+    )
+
+
+def _has_settings(result: Mapping[str, Any]) -> bool:
+    return result.get("settings") is not None
+
+
+def _text_of(result: Mapping[str, Any]) -> str:
+    """Return an identifier of what was measured on what; for task scores, with all that shaped them."""
+    if is_of_task(result):
+        return fingerprint([result[key] for key in ("task", "metric", "of", *SHAPED)])
+    return fingerprint([result[key] for key in ("task", "metric", "of")])
 
 
 def of_tasks(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """An adapter's perplexities, as rows of the card's table and as entries of `model-index`. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hub_cards.cards.measured import dataset_type, is_of_task, rounded
@@ -19,12 +19,13 @@ def perplexity_rows(results: Iterable[Mapping[str, Any]], manifest: Mapping[str,
     `manifest` is the adapter's.
     """
     ordered = _in_order(results, str(manifest["language"]["code"]))
-    return [{**result, "data": _name(result, manifest)} for result in ordered]
+    return [{**result, "data": ", ".join([_name(result, manifest), *_settings(result, ordered)])} for result in ordered]
 
 
 def perplexity_entries(results: Iterable[Mapping[str, Any]], *about: Any, own: str) -> list[dict[str, Any]]:
     """Return entries of `model-index`, in the same order; `about` has the other arguments of `_entry`."""
-    return [_entry(result, *about) for result in _in_order(results, own)]
+    ordered = _in_order(results, own)
+    return [_entry(result, _settings(result, ordered), *about) for result in ordered]
 
 
 def _in_order(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:
@@ -37,7 +38,21 @@ def _in_order(results: Iterable[Mapping[str, Any]], language: str) -> list[Mappi
     return sorted((result for result in results if not is_of_task(result)), key=rank)
 
 
-def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any], text: Source) -> dict[str, Any]:
+def _settings(result: Mapping[str, Any], results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say in which settings a result differs from others on the same text, and that sentences were cut off."""
+    same = ("metric", "of", "language")
+    own = result.get("settings") or {}
+    twins = [other.get("settings") or {} for other in results if all(other.get(key) == result.get(key) for key in same)]
+    differing = [key for key, value in own.items() if any(twin.get(key) != value for twin in twins)]
+    cut = (result.get("text") or {}).get("cut")
+    return [f"{key.replace('_', ' ')} {own[key]}" for key in differing] + (
+        [f"{cut:,} of {result['sentences']:,} sentences cut off"] if cut else []
+    )
+
+
+def _entry(
+    result: Mapping[str, Any], settings: Sequence[str], pipeline: str, manifest: Mapping[str, Any], text: Source
+) -> dict[str, Any]:
     """Return an entry of `model-index`; `manifest` is the adapter's, and `text` what it was trained on."""
     language, name = str(manifest["language"]["code"]), result["of"]["name"]
     about_text, kind, tested = result.get("text") or {}, _kind(result), _language(result, language)
@@ -57,6 +72,7 @@ def _entry(result: Mapping[str, Any], pipeline: str, manifest: Mapping[str, Any]
         details.append(OTHER_VERSION)
     if limit := about_text.get("limit"):
         details.append(f"the first {limit:,} sentences")
+    details += settings
     dataset["name"] = ", ".join([dataset["name"], *details])
     metrics = []
     for of, side in {"": result["after"], " of the base model": result["before"]}.items():

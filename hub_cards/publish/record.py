@@ -69,6 +69,7 @@ class _Origin(_Strict):
     id: str | None = None
     manifest_sha256: str | None = None
     limit: PositiveInt | None = None
+    cut: NonNegativeInt | None = None
 
 
 class _Result(_Strict):
@@ -82,6 +83,7 @@ class _Result(_Strict):
     of: _Measured
     language: str | None = None
     text: _Origin | None = None
+    settings: dict[str, Any] | None = None
 
 
 class _Score(_Strict):

@@ -6,6 +6,7 @@ import pytest
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from hub_cards.cards.measured import entries as task_entries
+from hub_cards.cards.measured import without_repetitions
 from hub_cards.cards.perplexities import FLORES, perplexity_entries, perplexity_rows
 from hub_cards.cards.render import ratio
 from hub_cards.cards.source import Source
@@ -118,3 +119,20 @@ def test_results_on_more_sentences_come_first() -> None:
 
 def test_a_small_deterioration_is_not_rounded_away() -> None:
     assert ratio({"value": 1.0031, "low": 1.0029, "high": 1.0042}) == "1.003 (1.003 to 1.004)"
+
+
+def test_perplexities_in_other_settings_stay_and_are_told_apart() -> None:
+    """Cutting sentences off lowers a perplexity."""
+    old = measured("flores", kind="flores")
+    short = old | {"settings": {"max_length": 8, "precision": "fp32"}, "text": {"kind": "flores", "cut": 9}}
+    long = old | {"settings": {"max_length": 16, "precision": "fp32"}, "text": {"kind": "flores", "cut": 0}}
+    results = without_repetitions([old, short, long, short])
+    assert len(results) == 2, "an earlier version's result, without settings, gives way"
+    assert without_repetitions([old]) == [old]
+    labels = sorted(row["data"] for row in perplexity_rows(results, ADAPTER))
+    assert labels == ["flores test, max length 16", "flores test, max length 8, 9 of 9 sentences cut off"]
+    names = sorted(
+        entry["dataset"]["name"] for entry in perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
+    )
+    assert names == ["FLORES-200, max length 16", "FLORES-200, max length 8, 9 of 9 sentences cut off"]
+    assert [row["data"] for row in perplexity_rows([long], ADAPTER)] == ["flores test"]

@@ -33,10 +33,15 @@ def texts_of(path: Path) -> list[str]:
 
 
 def run_fasttext(folder: Path) -> dict[str, Any]:
-    """Only identify the language of whole documents."""
+    """Only identify the language of whole documents, with the model in the form that a build uses."""
     import fasttext
 
-    model, texts = fasttext.load_model(MODEL), texts_of(folder)
+    from lrldata.langid.dense import with_full_matrix
+    from lrldata.langid.modelfile import read_layout
+
+    texts = texts_of(folder)
+    with with_full_matrix(Path(MODEL), read_layout(Path(MODEL))) as full:
+        model = fasttext.load_model(str(full))
     began = time.perf_counter()
     labels, _ = model.predict([text.replace("\n", " ") for text in texts])
     return {"seconds": time.perf_counter() - began, "documents": len(labels)}
