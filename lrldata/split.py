@@ -10,7 +10,7 @@ SPLITS = ("train", "validation", "test")
 TENTHS = ("train",) * 8 + ("validation", "test")
 
 
-def normalised(text: pl.Expr) -> pl.Expr:
+def comparison_key(text: pl.Expr) -> pl.Expr:
     """Bring text to the form in which duplicates are compared: NFC, lower case, single spaces."""
     return text.str.normalize("NFC").str.to_lowercase().str.replace_all(r"\s\s+|[^\S ]", " ").str.strip_chars()
 

@@ -201,10 +201,7 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
 
 
 def _dropout_rates(config: Any) -> list[tuple[Any, str, float]]:
-    """Return each dropout rate in a configuration: the part that has it, its name, its value.
-
-    Models keep rates in modules and in plain numbers under many names, but all take them from their configuration.
-    """
+    """Return each dropout rate in a configuration: the part that has it, its name, its value."""
     parts = {id(part): part for part in (config, config.get_text_config())}
     return [
         (part, name, value)

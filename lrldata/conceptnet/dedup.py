@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from lrldata.split import normalised
+from lrldata.split import comparison_key
 
 
 def mark_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
@@ -17,7 +17,7 @@ def mark_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
     # to find them, because a row too many does no harm.
     may_repeat = facts.select(pl.col("pair_hash").is_duplicated() | pl.col("text").hash().is_duplicated()).to_series()
     unique = facts.filter(~may_repeat).with_columns(reason=pl.lit(None, pl.String))
-    ranked = facts.filter(may_repeat).with_columns(folded=normalised(pl.col("text")))
+    ranked = facts.filter(may_repeat).with_columns(folded=comparison_key(pl.col("text")))
     ties = ["start_node", "end_node", "relation", "source_dataset", "license"]
     ranked = ranked.sort("folded", "weight", *ties, descending=[False, True] + [False] * len(ties))
     same_text = pl.col("text") == pl.col("text").first().over("folded")

@@ -9,7 +9,7 @@ from lrldata.conceptnet.read import parse_head, parse_tail
 from lrldata.conceptnet.relations import symmetric_relations
 from lrldata.conceptnet.uri import term_of
 from lrldata.normalize import loose
-from lrldata.split import content_hash, normalised, pair_key
+from lrldata.split import comparison_key, content_hash, pair_key
 
 CONTROL = r"[\p{Cc}\p{Zl}\p{Zp}]"  # control characters, and line and paragraph separators
 
@@ -64,8 +64,8 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
         )
         .pipe(restore_hamza)
         .with_columns(
-            start_folded=normalised(pl.col("start")),
-            end_folded=normalised(pl.col("end")),
+            start_folded=comparison_key(pl.col("start")),
+            end_folded=comparison_key(pl.col("end")),
         )
         .drop("head", "tail")
     )

@@ -12,7 +12,7 @@ from lrldata.dataset import OpenDataset, open_shards
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.manifest import identity
-from lrldata.split import normalised
+from lrldata.split import comparison_key
 from lrldata.web.decontaminate import CHARACTERS, WORDS, hash_sentences
 from lrldata.web.minhash import clusters, signatures
 from lrldata.web.repair import is_spaced, main_script, repair
@@ -45,7 +45,7 @@ def overlap(these: Sequence[str], those: Sequence[str], *, spaced: bool) -> dict
 
 def _normalised(texts: Sequence[str]) -> pl.Series:
     frame = pl.DataFrame({"text": pl.Series(list(texts), dtype=pl.String)})
-    return frame.select(normalised(pl.col("text")))["text"]
+    return frame.select(comparison_key(pl.col("text")))["text"]
 
 
 def contamination(folder: Path, items: Items, language: Language) -> dict[str, Any]:

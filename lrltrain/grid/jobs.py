@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lrldata.conceptnet.config import load_config
 from lrldata.errors import LrlError, UsageError
 from lrldata.language import Language, parse
-from lrldata.layout import DATASETS
+from lrldata.layout import DATASETS, adapter_path, dataset_path
 from lrldata.manifest import MANIFEST, fingerprint, sha256_of
 from lrldata.remote import DEFAULT, as_folder, is_remote, mirror_of
 from lrldata.web.bundles import make_bundles
@@ -18,12 +18,12 @@ from lrldata.web.plan import find_input
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.costs import shape_of
 from lrltrain.evaluation.tasks import folders_of
-from lrltrain.grid import places
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
 from lrltrain.grid.identity import identity
 from lrltrain.grid.inputs import has_data, has_text, local
 from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
+from lrltrain.grid.places import is_made
 
 NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: one job per file, before the job that builds the dataset
@@ -167,10 +167,10 @@ def _fits(
                 fused = _fused(adapters, language.code, base.model, fits.fuse, variant)
                 needs += [adapters[part].job for part in fused]
                 settings["adapters"] = [
-                    places.adapter(language.code, base.folder, part.source, fits.fuse, part.variant) for part in fused
+                    adapter_path(language.code, base.folder, part.source, fits.fuse, part.variant) for part in fused
                 ]
             load_fit_config(None, settings)
-            given = {} if build or has_own else _given(config, places.dataset(language.code, source))
+            given = {} if build or has_own else _given(config, dataset_path(language.code, source))
             key = Key(language.code, source, base.model, method, variant)
             if key in adapters:
                 raise UsageError(
@@ -205,7 +205,7 @@ def _evals(
 ) -> Iterator[Job]:
     """Yield the jobs that measure each base model and each adapter: one per seed of a task, one for perplexity."""
     by_code = {language.code: language for language in [*languages, *_languages_of(adapters)]}
-    built = {places.dataset(*pair) for pair in builds}
+    built = {dataset_path(*pair) for pair in builds}
     for task in evals.tasks:
         measured = [key for key, adapter in adapters.items() if adapter.tasks is None or task in adapter.tasks]
         bases = dict.fromkeys(Key(key.language, NONE, key.model, NONE) for key in measured if evals.baselines)
@@ -220,14 +220,14 @@ def _evals(
             if not has_data(task, settings, language, built, config.out):
                 continue
             if key in adapters:
-                settings["adapter"] = [places.adapter(code, base.folder, source, method, variant)]
+                settings["adapter"] = [adapter_path(code, base.folder, source, method, variant)]
                 if task != "pppl" and (code, source) in builds:
-                    settings["corpus"] = places.dataset(code, source)
+                    settings["corpus"] = dataset_path(code, source)
             model_options = base.of_eval if key in adapters else base.of_eval_alone
             settings |= {"lang": code, "task": task, "base": model} | model_options
-            data_builds = [build for pair, build in builds.items() if settings.get("data") == places.dataset(*pair)]
+            data_builds = [build for pair, build in builds.items() if settings.get("data") == dataset_path(*pair)]
             needs += tuple(data_builds)
-            given = {} if data_builds or not places.is_made(settings.get("data")) else _given(config, settings["data"])
+            given = {} if data_builds or not is_made(settings.get("data")) else _given(config, settings["data"])
             if task == "pppl":
                 _check_eval(task, settings)
                 yield Job("eval", labels, settings, needs, given=given)

@@ -16,16 +16,6 @@ SCRATCH = "parts"  # the output of jobs that clean one file of web text each, un
 INPUT_SETTINGS = ("adapters", "adapter", "corpus", "data")  # settings that may name the output of other jobs
 
 
-def dataset(lang: str, source: str) -> str:
-    """Return the folder of a dataset."""
-    return dataset_path(lang, source)
-
-
-def adapter(lang: str, base_folder: str, source: str, method: str, variant: str = "") -> str:
-    """Return the folder of an adapter, or of a fine-tuned model, within the folder of its base model."""
-    return adapter_path(lang, base_folder, source, method, variant)
-
-
 def _scores(job: Job) -> str:
     labels = job.labels
     return score_path(labels["lang"], base_name(job.settings.get("base_id") or public_id(labels["model"])))
@@ -45,9 +35,9 @@ def home_of(job: Job) -> str | None:
     """Return the folder of the dataset or adapter that a job makes; None for other jobs."""
     labels = job.labels
     if job.kind == "build":
-        return dataset(labels["lang"], labels["source"])
+        return dataset_path(labels["lang"], labels["source"])
     if job.kind == "fit":
-        return adapter(
+        return adapter_path(
             labels["lang"], base_folder(job), labels["source"], labels["method"], job.settings.get("variant", "")
         )
     return None
@@ -73,7 +63,7 @@ def read_by(job: Job) -> list[str]:
         return []
     paths = [value for key in INPUT_SETTINGS for value in listed(job.settings.get(key)) if is_made(value)]
     if job.kind == "fit" and not {"text", "dataset"} & job.settings.keys():
-        paths.append(dataset(labels["lang"], labels["source"]))
+        paths.append(dataset_path(labels["lang"], labels["source"]))
     if job.kind == "eval":  # the base model may have been measured already
         paths.append(f"{_scores(job)}/base")
     home = home_of(job)

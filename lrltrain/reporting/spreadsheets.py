@@ -25,7 +25,7 @@ _SCORES = (
 )
 _COUNTS = ("items", "seeds", "train_seeds")
 _TEXTS = (*_SCORES[: _SCORES.index("items")], "verdict")
-_RUNS = (*("language", "base", "method", "source", "variant", "task", "data", "metric", "train_seed", "seed", "value"),)
+_RUNS = ("language", "base", "method", "source", "variant", "task", "data", "metric", "train_seed", "seed", "value")
 _AVERAGES = (
     *("group", "base", "method", "source", "task", "data", "metric", "languages", "mean", "low", "high"),
     *("compared", "change", "change_low", "change_high", "p", "p_corrected", "gains", "losses"),

@@ -62,7 +62,7 @@ class LabelledHead:
         if self._positions is None:
             return output
         hidden = output[0]  # (batch, length, hidden)
-        output[0 if isinstance(output, tuple) else "last_hidden_state"] = _at(hidden, self._positions)
+        output["last_hidden_state"] = _at(hidden, self._positions)
         self._is_cut = True
         return output
 

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrldata.conceptnet.dedup import mark_duplicates
-from lrldata.split import at_random, by_pair, content_hash, normalised, pair_key
+from lrldata.split import at_random, by_pair, comparison_key, content_hash, pair_key
 
 words = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 
 
 def split_of(first: str, second: str) -> str:
     frame = pl.DataFrame({"a": [first], "b": [second]})
-    keys = frame.select(pair_key(normalised(pl.col("a")), normalised(pl.col("b")))).to_series()
+    keys = frame.select(pair_key(comparison_key(pl.col("a")), comparison_key(pl.col("b")))).to_series()
     return str(pl.DataFrame({"h": content_hash(keys)}).select(by_pair(pl.col("h"))).item())
 
 

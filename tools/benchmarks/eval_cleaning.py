@@ -7,8 +7,8 @@ DATA contains text/LANG_Script/*.txt (one sentence per line) and flores200/devte
 consists of eight sentences from one file. The tool inserts lines in other and in close languages, boilerplate, menus,
 code, addresses, template lines that occur in many documents, and benchmark sentences, and adds documents in another
 language and exact and near duplicates. It prints, for each language, the share of good lines that are kept and, for
-each kind of noise, the share that is dropped (for mojibake: repaired; for personal data: redacted). With --kinds, it
-does the same for the kinds of cleaning_kinds.py, in one table per group: noise, repairs, personal data, good text.
+each kind of noise, the share that is dropped (mojibake: repaired; personal data: redacted). With --kinds, it does the
+same for the kinds of cleaning_kinds.py, in one table per group: noise, repairs, personal data, good text.
 CASES is a folder with web/06-boilerplate-in-the-language/LANG.txt, whose lines are an additional kind.
 """
 
@@ -148,7 +148,7 @@ def share_dropped(noise: list[str], kept: set[str], language: Language) -> float
     """Return the share of lines that are not kept, neither as they are nor as the build repairs them."""
     repaired_lines = repair(pl.Series(noise, dtype=pl.String), main_script(language), language.code)
     forms = zip(noise, personal_replace(repaired_lines, language).str.strip_chars(), strict=True)
-    return sum(kept.isdisjoint(both) for both in forms) / len(noise)
+    return sum(map(kept.isdisjoint, forms)) / len(noise)
 
 
 def clean(documents: pl.DataFrame, language: Language) -> pl.DataFrame:
@@ -247,12 +247,8 @@ def kept_of(language: Language, documents: Mapping[str, list[list[str]]]) -> dic
     """Return the share of lines that are kept, by kind; each kind is cleaned separately, as kinds share text."""
     shares = {}
     for kind, kind_documents in documents.items():
-        frame = pl.DataFrame(
-            {
-                "url": ["https://example.org"] * len(kind_documents),
-                "text": ["\n".join(document) for document in kind_documents],
-            }
-        )
+        texts = ["\n".join(document) for document in kind_documents]
+        frame = pl.DataFrame({"url": ["https://example.org"] * len(texts), "text": texts})
         shares[kind] = len(clean(frame, language)) / len({line for document in kind_documents for line in document})
     return shares
 
