@@ -78,7 +78,14 @@ class TrainingError(LrlError):
 
 
 class DivergedError(TrainingError):
-    """The loss of one or several adapters was not finite. All others are finished."""
+    """The loss of adapters was not finite; `messages` has one for each. All others are finished."""
+
+    def __init__(self, messages: Sequence[str], hint: str) -> None:
+        super().__init__(" ".join(messages), hint)
+        self.messages = list(messages)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DivergedError, (self.messages, self.hint)
 
 
 class EndpointError(LrlError):

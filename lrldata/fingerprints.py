@@ -1,5 +1,6 @@
 """SHA-256 of large input files, which are hashed once and not again while they stay the same. IO."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from lrldata.folder import remove_unfinished
@@ -14,12 +15,12 @@ def fingerprint_file(path: Path, cache: Path) -> str:
     key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
     fingerprints = _read(cache_file)
     if key not in fingerprints:
-        sha256 = sha256_of(path)
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with wait_for_lock(cache_file.with_suffix(".lock"), f"{cache_file}: another process is writing it"):
-            remove_unfinished(cache_file.parent)
-            fingerprints = _read(cache_file) | {key: sha256}
-            write_json(cache_file, sealed({"files": fingerprints}))
+        fingerprints = {key: sha256_of(path)}
+        with suppress(OSError):  # a cache that cannot be written is no fault of the file
+            cache_file.parent.mkdir(parents=True, exist_ok=True)
+            with wait_for_lock(cache_file.with_suffix(".lock"), f"{cache_file}: another process is writing it"):
+                remove_unfinished(cache_file.parent)
+                write_json(cache_file, sealed({"files": _read(cache_file) | fingerprints}))
     return fingerprints[key]
 
 

@@ -36,9 +36,9 @@ def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
             with _exchange(folder, EXCLUSIVE):
                 if not folder.exists() and _old(folder).is_dir() and not _old(folder).is_symlink():
                     _old(folder).rename(folder)
+                remove_unfinished(folder)  # no reviewer is writing to it now
             remove_tree(_old(folder))
             remove_tree(_partial(folder))
-            remove_unfinished(folder)
         yield
 
 

@@ -1,9 +1,12 @@
 """The number of cores that this process may use, and how numeric libraries share them with other processes. IO."""
 
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+FILES = 4_096
 SPINS = "1000"  # libgomp's own value if it knows of more threads than cores
 
 
@@ -22,6 +25,18 @@ def limit_threads() -> None:
         os.environ["GOMP_SPINCOUNT"] = SPINS
     if "OMP_NUM_THREADS" not in os.environ and (share := cores()) < _allowed():
         os.environ["OMP_NUM_THREADS"] = str(share)
+
+
+def allow_open_files() -> None:
+    """Raise the number of files that this process may have open, as far as it may: the default of macOS is only 256.
+
+    A dataset of many gigabytes has more shards than that.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def cores() -> int:

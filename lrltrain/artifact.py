@@ -29,6 +29,7 @@ from lrldata.manifest import (
 from lrldata.output import note
 from lrldata.paths import OpenFolder, remove, walk
 from lrltrain.curve import draw_losses
+from lrltrain.dropout import replace_rates
 from lrltrain.models import quiet
 from lrltrain.modules.reference import REFERENCE
 from lrltrain.tensors import share, write_tensors
@@ -100,6 +101,8 @@ def save_model(model: Any, folder: Path) -> None:
     transformers saves a shared tensor under only one of its two names; AutoAdapterModel looks for the other.
     """
     _make_generation_consistent(model)
+    if rates := getattr(model, "own_dropout_rates", None):
+        replace_rates(model.config, rates)
     with quiet():
         model.save_pretrained(folder)
     file = folder / SAFE_WEIGHTS_NAME

@@ -194,7 +194,7 @@ class EvalConfig(BaseModel):
                 if getattr(self, name):
                     flag = name.replace("_", "-")
                     raise ValueError(f"--{flag} applies only to tasks: use it with --task topic, sentiment, ner or all")
-        elif "seed" in self.model_fields_set:
+        elif "seed" in self.model_fields_set and not self.measures_text:
             raise ValueError("--seed applies only to perplexity: use --seeds for the seeds of tasks")
         if self.transfer_adapter and not self.transfer_from:
             raise ValueError("--transfer-adapter needs --transfer-from LANG, the language to learn the task in")

@@ -20,6 +20,7 @@ from transformers.utils import logging
 from lrldata.errors import LrlError, ModelError, UsageError, first_line, is_panic
 from lrldata.output import note
 from lrltrain.config import Objective
+from lrltrain.dropout import rates_of, replace_constants, replace_rates
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
 from lrltrain.reading import check_tokenizer, contents_of, reading_of
@@ -98,7 +99,7 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
         elif name == MINI:
             public = MINI
         else:
-            public = public or declared_id(checked.config)
+            public = public or declared_id(checked.config, folder)
         content, weights = contents_of(folder)
         reading = reading_of(folder)
         public = public or folder.resolve().name
@@ -162,9 +163,9 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
         if hasattr(config, "reference_compile"):  # ModernBERT, parts of which transformers 4 compiles
             config.reference_compile = False
-        rates = _dropout_rates(config) if dropout is not None else []
-        for part, name, _ in rates:
-            setattr(part, name, dropout)
+        own_rates = rates_of(config)
+        if dropout is not None:
+            replace_rates(config, [dropout] * len(own_rates))
         caps = getattr(config.get_text_config(), "attn_logit_softcapping", None)  # ignored by other attention kernels
         result: Any = model_class.from_pretrained(
             base.location,
@@ -193,22 +194,11 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             f"{base.id}: reads a text in both directions, so it cannot be used as a decoder.",
             "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
         )
-    # The model is built. Those who load it after it was saved should find its own rates.
-    for (part, name, _), (_, _, rate) in zip(_dropout_rates(model.config) if rates else [], rates, strict=True):
-        setattr(part, name, rate)
+    if dropout is not None:
+        replace_constants(model, dropout)
+        model.own_dropout_rates = own_rates  # those of the model when it is saved
     model.config.name_or_path = base.id  # `adapters` writes it to adapter_config.json
     return model
-
-
-def _dropout_rates(config: Any) -> list[tuple[Any, str, float]]:
-    """Return each dropout rate in a configuration: the part that has it, its name, its value."""
-    parts = {id(part): part for part in (config, config.get_text_config())}
-    return [
-        (part, name, value)
-        for part in parts.values()
-        for name, value in vars(part).items()
-        if ("dropout" in name or "pdrop" in name) and isinstance(value, int | float) and not isinstance(value, bool)
-    ]
 
 
 @torch.inference_mode()

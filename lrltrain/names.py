@@ -24,11 +24,15 @@ def snapshot_of(folder: Path) -> tuple[str, str] | None:
     return (f"{match[1]}/{match[2]}", match[3]) if match else None
 
 
-def declared_id(config: Mapping[str, object]) -> str | None:
-    """Return the Hub id stated in a model's own configuration; None if there is none."""
+def declared_id(config: Mapping[str, object], folder: Path) -> str | None:
+    """Return the Hub id stated in the configuration of a model in a folder; None if there is none.
+
+    What looks like one may be the path of another model, from one of the folders that this one is in.
+    """
     declared = config.get("_name_or_path")
-    is_id = isinstance(declared, str) and "/" in declared and HUB_ID.fullmatch(declared)
-    return str(declared) if is_id else None
+    if not isinstance(declared, str) or "/" not in declared or not HUB_ID.fullmatch(declared):
+        return None
+    return None if any((parent / declared).is_dir() for parent in folder.resolve().parents) else declared
 
 
 def public_id(model: str) -> str:
@@ -37,7 +41,7 @@ def public_id(model: str) -> str:
     if model == BUILT_IN or not folder.is_dir():
         return model
     snapshot = snapshot_of(folder)
-    return snapshot[0] if snapshot else declared_id(_read_config(folder)) or folder.resolve().name
+    return snapshot[0] if snapshot else declared_id(_read_config(folder), folder) or folder.resolve().name
 
 
 def _read_config(folder: Path) -> Mapping[str, object]:

@@ -25,7 +25,8 @@ def isolated_session() -> Iterator[None]:
     handled = sys.exception()  # the caller is still handling it
     with _LOCK, ExitStack() as cleanup:
         # Seeding here seeds all GPUs, even if the session has not used one yet.
-        cleanup.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
+        is_usable = torch.cuda.is_available() and not torch.cuda._is_in_bad_fork()  # noqa: SLF001 -- as in torch.random
+        cleanup.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count()) if is_usable else ()))
         cleanup.enter_context(torch.inference_mode(mode=False))
         cleanup.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):

@@ -9,7 +9,7 @@ import copy
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -21,7 +21,11 @@ from jinja2 import TemplateError
 from lrldata.errors import ModelError, one_line
 
 UNKNOWN = 0.05  # share of unknown tokens at which to warn
-_OF_TEMPLATES = (TemplateError, TypeError, ValueError, LookupError, AttributeError)  # errors of a chat template's code
+# What the code of a chat template may raise.
+_OF_TEMPLATES = (
+    *(TemplateError, TypeError, ValueError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
 # Private-use characters: they have no meaning in text, and normalizers of tokenizers keep them.
 _NAME, _PLACE = "\U0010fffd", "\U0010fffc"
 _UNMARK = str.maketrans(dict.fromkeys((_NAME, _PLACE), "\U0010fffb"))  # applied to a text that contains them
@@ -113,10 +117,9 @@ def _chat(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
         if "strftime_now" in template:
             options["chat_template"] = _FIXED_DATE_MACRO + template
         prompt = str(tokenizer.apply_chat_template(list(messages), **options))
-    except (*_OF_TEMPLATES, ArithmeticError, RecursionError, MemoryError) as error:  # the model's own code ran
-        raise ModelError(
-            f"the model's chat template failed: {one_line(error, 200)}.", "Use --form completion."
-        ) from error
+    except _OF_TEMPLATES as error:
+        reason = f"{tokenizer.name_or_path}: its chat template failed: {one_line(error, 200)}."
+        raise ModelError(reason, "Use --form completion.") from error
     if messages[-1]["content"].strip() not in prompt:
         raise ModelError("the model's chat template omits the text of the message.", "Use --form completion.")
     if thought := _OPEN_THOUGHT.search(prompt):  # for a model that always thinks first
@@ -202,10 +205,14 @@ def _merges_special(names: Iterable[str], pair: str | Sequence[str]) -> bool:
     return not {left, right, left + right}.isdisjoint(names)
 
 
+def _known_texts(tokenizer: Any) -> Iterator[str]:
+    yield "a"
+    yield from islice(filter(str.isalpha, tokenizer.get_vocab()), 1_000)  # a vocabulary of another script may lack it
+
+
 def special_tokens_around(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the ids of the special tokens that a tokenizer adds before a text, and of those that it adds after it."""
-    letters = (token for token in tokenizer.get_vocab() if token.isalpha())
-    for text in ("a", *islice(letters, 1_000)):  # a vocabulary of another script may lack "a"
+    for text in _known_texts(tokenizer):
         bare = list(tokenizer(text, add_special_tokens=False)["input_ids"])
         full = list(tokenizer(text)["input_ids"])
         starts = [index for index in range(len(full)) if bare and full[index : index + len(bare)] == bare]

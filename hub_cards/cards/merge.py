@@ -97,7 +97,8 @@ def _merged_entries(new: list[Any], current: list[Any], base: list[Any], local: 
     # There can be only one default, and for `datasets`, a configuration of this name is one.
     if any(entry.get("default") or name == "default" for name, entry in others.items()):
         ours = {name: {key: value for key, value in entry.items() if key != "default"} for name, entry in ours.items()}
-    result = ours | others
+    removed = {name for name in published if name not in theirs and local is not None and name not in local}
+    result = {name: entry for name, entry in (ours | others).items() if name not in removed}
     return [result[name] for name in dict.fromkeys((*theirs, *ours)) if name in result]
 
 

@@ -1,12 +1,14 @@
 """What others changed on the Hub in the data that a publication would replace. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from hub_cards.cards.card import CardError, read
 from hub_cards.publish.repository import File, Repository, is_weights
 from hub_cards.publish.state import RemoteFile, RemoteRepository
+from lrldata.manifest import fingerprint
 
+UNKNOWN = "another file"  # in place of a hash, which no file has
 _SHARD = re.compile(r"[^/]+/data/(train|validation|test)-[^/]*")  # what a dataset card's data_files match
 
 
@@ -32,25 +34,45 @@ def _edits_of(name: str, repository: Repository, remote: RemoteRepository) -> li
     local, files = {file.path: file for file in repository.files}, remote.files or {}
     recorded = _recorded(name, repository, remote)
     edits = [f"{path} (deleted)" for path in recorded if path not in files]
-    for path in sorted(recorded.keys() & files.keys()):
-        is_changed = files[path].sha256 and recorded[path] and files[path].sha256 != recorded[path]
-        if is_changed and not _is_local(path, local, files):
-            edits.append(f"{path} (changed)")
-    unpublished = set() if remote.record and name in remote.record["parts"] else local.keys() & files.keys()
-    added = ({*_shards(name, remote)} | unpublished) - recorded.keys()
+    edits += [
+        f"{path} (changed)"
+        for path in sorted(recorded.keys() & files.keys())
+        if _is_changed(files[path], recorded[path]) and not _is_local(path, local, files)
+    ]
+    published = remote.record is not None and name in remote.record["parts"]
+    own_paths = set() if published or name not in repository.parts else set(repository.parts[name].files)
+    added = ({*_shards(name, remote)} | own_paths & local.keys() & files.keys()) - recorded.keys()
     return edits + [f"{path} (added)" for path in sorted(added) if not _is_local(path, local, files)]
 
 
-def _recorded(name: str, repository: Repository, remote: RemoteRepository) -> dict[str, str | None]:
-    """Return the published shards or weights of a part with their SHA-256, or None where it is not known."""
+def _is_changed(there: RemoteFile, published: str | File | None) -> bool:
+    """Return whether a file on the Hub differs from the published one, of which the hash or a copy may be known."""
+    if isinstance(published, File):
+        return not there.equals(published)
+    return bool(published and there.sha256) and there.sha256 != published
+
+
+def _recorded(name: str, repository: Repository, remote: RemoteRepository) -> dict[str, str | File | None]:
+    """Return the published shards or weights of a part: the local copy if there is one, else the hash if known."""
     part = remote.record["parts"].get(name) if remote.record else None
-    if part is None:
+    if remote.record is None or part is None:
         return {}
-    outputs = part["facts"].get("manifest", {}).get("outputs", ())
-    hashes = {f"{name}/{entry['path']}": str(entry["sha256"]) for entry in outputs}
+    paths = [path for path in part["files"] if path.split("/")[1:2] == ["data"] or is_weights(path)]
     if name in repository.parts and repository.parts[name].data == part["data"]:
-        hashes |= {file.path: file.sha256 for file in repository.files}
-    return {path: hashes.get(path) for path in part["files"] if path.split("/")[1:2] == ["data"] or is_weights(path)}
+        local = {file.path: file for file in repository.files}
+        return {path: local.get(path) for path in paths}
+    if remote.record["kind"] == "dataset":
+        outputs = part["facts"].get("manifest", {}).get("outputs", ())
+        hashes = {f"{name}/{entry['path']}": str(entry["sha256"]) for entry in outputs}
+        return {path: hashes.get(path) for path in paths}
+    return dict.fromkeys(paths, None if _has_weights(part["data"], paths, remote) else UNKNOWN)
+
+
+def _has_weights(data: str, paths: Sequence[str], remote: RemoteRepository) -> bool:
+    """Return whether the weights on the Hub are those of a hash in the record; also if some have no hash there."""
+    files = remote.files or {}
+    hashes = [[path, files[path].sha256] for path in paths if path in files and files[path].sha256]
+    return len(hashes) < len(paths) or fingerprint(hashes) == data
 
 
 def _shards(name: str, remote: RemoteRepository) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Plan the changes to a repository from its desired and its current content. IO: reads files to hash them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -124,7 +125,7 @@ def _check_remote(repository: Repository, remote: RemoteRepository, *, replace_d
         more = f", and {len(edits) - 5} more" if len(edits) > 5 else ""
         raise PublishError(
             f"{repository.id}: data on the Hub {since}: {', '.join(edits[:5])}{more}.",
-            "To replace it with yours, use --replace-data. To keep it, exclude yours with --kind or --source.",
+            "To replace it with yours, use --replace-data. To keep it, exclude yours with --lang, --kind or --source.",
         )
 
 
@@ -168,7 +169,8 @@ def _all_parts(repository: Repository, remote: RemoteRepository) -> dict[str, Pa
 
 def _rank(speakers: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
     """Rank summaries of verdicts: those on a later version of the dataset first, then the larger ones."""
-    return order_of(str(speakers.get("version", "0"))), int(speakers.get("verdicts", 0))
+    version = re.findall(r"\d+", str(speakers.get("version", "")))  # of a record that anybody may have written
+    return tuple(map(int, version[:3])), int(speakers.get("verdicts", 0))
 
 
 def _without_results(facts: Mapping[str, Any]) -> dict[str, Any]:

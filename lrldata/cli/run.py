@@ -15,7 +15,7 @@ from lrldata import __version__
 from lrldata.errors import ROOM, LrlError, is_full, is_panic, is_too_large, one_line
 from lrldata.forks import allow_forked
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
-from lrldata.threads import limit_threads
+from lrldata.threads import allow_open_files, limit_threads
 
 INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 DEBUG_HELP = "Show the traceback of an error."
@@ -57,6 +57,7 @@ def run(app: typer.Typer, program: str) -> None:
     sys.unraisablehook = _stop
     allow_forked()
     limit_threads()
+    allow_open_files()
     os.environ["PYTHONSAFEPATH"] = "1"  # libraries' processes must not import from the current folder either
     for stream in (sys.stdout, sys.stderr):  # a letter that the terminal cannot show must not end the program
         if isinstance(stream, io.TextIOWrapper):

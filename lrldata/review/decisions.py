@@ -10,7 +10,7 @@ from typing import Any
 from lrldata.dataset import VERDICTS
 from lrldata.errors import UsageError
 from lrldata.folder import prevent_exchange
-from lrldata.manifest import DamagedError, fingerprint, read_beside, sealed, write_json
+from lrldata.manifest import DATASET, DamagedError, fingerprint, load_manifest, read_beside, sealed, write_json
 from lrldata.output import note
 from lrldata.paths import inside
 from lrldata.review.verdicts import Verdict, consensus, outcomes, read_verdicts_at
@@ -58,7 +58,9 @@ def record_judged(place: Path | None, folder: Path, language: str, source: str) 
     """
     if place is None:
         return
-    judged = outcomes(_verdicts_on(place, language, source))
+    current = _offered(folder)
+    verdicts = _verdicts_on(place, language, source)
+    judged = outcomes(verdict for verdict in verdicts if verdict.line not in current.get(verdict.version, ()))
     with suppress(DamagedError):
         if judged_lines(folder) == judged:
             return
@@ -70,6 +72,21 @@ def record_judged(place: Path | None, folder: Path, language: str, source: str) 
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         note(f"note: {folder}: cannot be written, so a review may ask for lines that were judged before.")
+
+
+def _offered(folder: Path) -> dict[str, set[str]]:
+    """Return the lines of the frames of a dataset's version, if there are any already: the build left it unchanged.
+
+    Verdicts on them are a sample of this version, although they were applied.
+    """
+    version = str(load_manifest(folder, DATASET)["version"])
+    paths = inside(folder, VERDICTS).glob(f"frame-{version}-*.json") if (folder / VERDICTS).is_dir() else ()
+    lines: set[str] = set()
+    for path in paths:
+        with suppress(DamagedError):
+            frame = read_beside(folder, f"{VERDICTS}/{path.name}") or {}
+            lines.update(entry["line"] for entry in frame.get("lines", ()))
+    return {version: lines}
 
 
 def judged_lines(folder: Path) -> dict[str, str]:

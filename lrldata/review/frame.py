@@ -165,17 +165,10 @@ def make_frame(opened: OpenDataset, folder: Path) -> Frame:
 def _judged_before(folder: Path, version: str) -> dict[str, str]:
     """Return the outcomes of verdicts that were not given for this version of a dataset.
 
-    Lines that a build was told about, and that no frame of this version in the folder offered, were chosen by verdicts
-    on other data, whatever version their verdicts name.
+    Lines that its build was told about were chosen by verdicts on other data, whatever version these verdicts name.
     """
     applied, verdicts = judged_lines(folder), read_all(folder / VERDICTS)
-    frames = inside(folder, VERDICTS).glob(f"frame-{version}-*.json") if (folder / VERDICTS).is_dir() else ()
-    offered = {line.line for path in frames for line in read_frame(path).lines}
-    current = {
-        verdict.line
-        for verdict in verdicts
-        if verdict.version == version and (verdict.line not in applied or verdict.line in offered)
-    }
+    current = {verdict.line for verdict in verdicts if verdict.version == version and verdict.line not in applied}
     known = applied | outcomes(verdicts)
     return {line: outcome for line, outcome in known.items() if line not in current}
 

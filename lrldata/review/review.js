@@ -195,7 +195,8 @@
     const letters = help.querySelector("[name=numbers]").checked ? {} : words.letters;
     const byLetter = Object.keys(letters).find((name) => letters[name] === event.key.toLowerCase());
     // On many keyboards, the keys with the digits type other signs.
-    const action = byLetter ?? NUMBERS[/^(?:Digit|Numpad)([1-5])$/.exec(event.code)?.[1] ?? event.key];
+    const digit = event.key.length === 1 ? /^(?:Digit|Numpad)([1-5])$/.exec(event.code)?.[1] : null; // no arrow keys
+    const action = byLetter ?? NUMBERS[digit ?? event.key];
     if (!action) return;
     event.preventDefault();
     ACTIONS[action]();

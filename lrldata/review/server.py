@@ -67,11 +67,10 @@ class Review:
         )
         self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of time
         self._latest: dict[str, str] = {}  # time of each reviewer's latest verdict
-        latest = [
-            verdict
-            for by_reviewer in current_verdicts(read_all(folder / VERDICTS)).values()
-            for verdict in by_reviewer.values()
-        ]
+        verdicts = read_all(folder / VERDICTS)
+        for verdict in verdicts:
+            self._latest[verdict.reviewer] = max(verdict.time, self._latest.get(verdict.reviewer, ""))
+        latest = [verdict for by_reviewer in current_verdicts(verdicts).values() for verdict in by_reviewer.values()]
         for verdict in sorted(latest, key=lambda verdict: verdict.time):
             self._note(verdict)
 

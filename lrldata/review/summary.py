@@ -26,6 +26,7 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
 
 def summarize(frame: Frame, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
     """Return what verdicts say about the dataset of a frame, or None if none is on one of its lines. Pure."""
+    verdicts = [verdict for verdict in verdicts if verdict.version == frame.version]  # others are no sample of it
     offered = {line.line for line in frame.lines}
     by_line = {line: by_reviewer for line, by_reviewer in current_verdicts(verdicts).items() if line in offered}
     if not by_line:

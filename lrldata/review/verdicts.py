@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -88,8 +89,8 @@ def now(after: str = "") -> str:
     A clock that was set back must not put a correction before what it corrects.
     """
     time = datetime.now(UTC)
-    if after:
-        time = max(time, datetime.fromisoformat(after) + timedelta(microseconds=1))
+    with suppress(ValueError, OverflowError):  # no time of a calendar
+        time = max(time, datetime.fromisoformat(after) + timedelta(microseconds=1)) if after else time
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

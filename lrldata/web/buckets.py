@@ -25,7 +25,7 @@ def buckets(frames: Iterable[pl.DataFrame], key: str, count: int, folder: Path) 
             schema = frame.schema
             for (number,), rows in frame.group_by(pl.col(key) % count, maintain_order=True):
                 with Path(temporary, str(number)).open("ab") as stream:
-                    rows.to_numpy(structured=True).tofile(stream)
+                    stream.write(rows.to_numpy(structured=True).tobytes())  # `tofile` ignores a full disk
         dtype = pl.DataFrame(schema=schema).to_numpy(structured=True).dtype
         paths = (Path(temporary, str(number)) for number in range(count))
         yield (pl.DataFrame(np.fromfile(path, dtype), schema=schema) for path in paths if path.is_file())

@@ -26,7 +26,7 @@ from lrldata.split import SPLITS
 from lrldata.web import spoken, stages
 from lrldata.web.bundles import make_bundles
 from lrldata.web.chunks import Part
-from lrldata.web.clean import rules
+from lrldata.web.clean import rules, shares_letters
 from lrldata.web.config import REPOSITORY, WebConfig
 from lrldata.web.corpus import Selection, choose, judge_all
 from lrldata.web.document_filters import OF_PAGES, thresholds
@@ -269,7 +269,8 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
     binding = [] if model is None else ["fasttext-new" if model.binding == "fasttext_new" else "fasttext-community"]
     identifier = {"lid": model.name, "lid_sha256": model.sha256} if model else {"lid": NO_MODEL}
     disabled = {"without": [*OF_PAGES, "repeated_line"]} if task.sentences else {}
-    numbers = {"rules": {**rules(), **limits, **disabled}, **identifier}
+    letters = {"foreign_letters": "kept"} if model and shares_letters(context.language) else {}
+    numbers = {"rules": {**rules(), **limits, **disabled, **letters}, **identifier}
     return {
         "source": config.source,
         "language": context.language.model_dump(exclude_none=True, exclude={"paper"}, mode="json"),

@@ -70,6 +70,11 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     return _identify(judged, context, context.model) if context.model else _trusted(judged)
 
 
+def shares_letters(language: Language) -> bool:
+    """Return whether other languages have the letters that `repair` replaces, as among those in Arabic script."""
+    return main_script(language) == "Arab"
+
+
 def _repaired(texts: pl.Series, context: CleaningContext) -> pl.Series:
     """Return repaired documents. Lines that are surely in another language keep its letters, by which it is identified.
 
@@ -79,7 +84,7 @@ def _repaired(texts: pl.Series, context: CleaningContext) -> pl.Series:
     plain = repair_encoding(texts, script, code)
     repaired = with_letters(plain, script, code)
     changed = (plain != repaired).arg_true()
-    if context.model is None or script != "Arab" or not len(changed):
+    if context.model is None or not shares_letters(context.language) or not len(changed):
         return repaired
     pairs = {"plain": plain.gather(changed).str.split("\n"), "own": repaired.gather(changed).str.split("\n")}
     lines = pl.DataFrame(pairs).with_row_index("text").explode("plain", "own")
@@ -90,7 +95,9 @@ def _repaired(texts: pl.Series, context: CleaningContext) -> pl.Series:
     )
     own = pl.coalesce(pl.when(pl.col(name) == code).then(sure) for name, sure in zip(_BEST, _SURE, strict=True))
     own_probability = after.select(own.fill_null(0.0)).to_series()
-    foreign = (before["first"] != code) & (before["first_probability"] > own_probability)
+    is_other = ~before["first"].is_in([code, *alike(code), *context.kin])
+    is_sure = before["first_probability"] >= rules()["surely_other"]
+    foreign = is_other & is_sure & (before["first_probability"] > own_probability)
     places = differing.filter(foreign.fill_null(False))
     lines = lines.with_columns(replaced_at(lines["own"], places, lines["plain"].gather(places)).alias("own"))
     rejoined = lines.group_by("text", maintain_order=True).agg(pl.col("own").str.join("\n"))["own"]

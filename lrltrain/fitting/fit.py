@@ -85,7 +85,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
             try:
                 adapters |= {adapter.path: adapter for adapter in _train(group, progress, began)}
             except DivergedError as error:
-                failed.append(error.message)
+                failed += error.messages
             began = time.perf_counter()
     if failed:
         raise diverged(failed, len(configs))
@@ -159,7 +159,8 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                 outcomes = loop.run()
         step.release()
         finished = [number for number, outcome in enumerate(outcomes) if not outcome.state.failed]
-        if first_process():
+        adapters: list[Adapter] = []
+        if finished and first_process():
             machine = {"device": device_name(), "processes": processes()}
             with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
                 writer = Writer(first, model, attached, step.weights, batching, names)
@@ -183,10 +184,11 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
 
 
 def diverged(messages: Sequence[str], count: int = 1) -> DivergedError:
-    """Return the error for adapters of `count` that failed, each with its message."""
-    others = "The others are finished. " if count > 1 else ""
-    settings = "with a lower --learning-rate, or with --precision bf16 or fp32"
-    return DivergedError(" ".join(messages), f"{others}Fit it again {settings}, and --overwrite.")
+    """Return the error for those of `count` adapters that failed, each with its message."""
+    settings = "with a lower --learning-rate, or with --precision bf16 or fp32, and --overwrite"
+    them = "these" if messages[1:] else "this"
+    others = f"The others are finished. Fit only {them}" if len(messages) < count else f"Fit {them}"
+    return DivergedError(messages, f"{others} again {settings}.")
 
 
 def _as_written(plan: Plan) -> Adapter:

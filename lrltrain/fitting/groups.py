@@ -35,7 +35,7 @@ def fit_all(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
         try:
             fitted = _fit_if_possible([configs[number] for number in group], progress)
         except DivergedError as error:
-            failed.append(error.message)
+            failed += error.messages
             fitted = []
         release_gpu_memory()
         if fitted is None:  # groups like it would not fit either

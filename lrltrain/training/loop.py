@@ -266,7 +266,7 @@ class Loop:
                     if name in tensors:  # checkpoints of versions before 0.3 have no "fitted"
                         value.copy_(tensors[name])
             self.best[place] = [
-                tensors[f"best.{number}"].to(value.device) for number, value in enumerate(self.best[place])
+                tensors[f"best.{number}"].to(value.device, copy=True) for number, value in enumerate(self.best[place])
             ]
         self.weights.set_step(done)
         self.before = [state.share or state.seconds / len(self.members) for state in self.states]

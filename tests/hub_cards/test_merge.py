@@ -110,6 +110,10 @@ def test_a_person_s_edit_of_a_configuration_stays_unless_its_data_are_here() -> 
         merged = merge(after, edited, before.record(), local={"glotcc"})
         assert read(merged.text).metadata == metadata(glotcc="glotcc/data", web="web/train")
     assert read(merge(before, edited, before.record(), local={"web"}).text).metadata == before.metadata
+    removed = Card(metadata(glotcc="glotcc/data"), {"title": "# T"}).text
+    assert read(merge(before, removed, before.record(), local={"glotcc"}).text).metadata == metadata(
+        glotcc="glotcc/data"
+    )
     gone = merge(Card(metadata(glotcc="glotcc/data"), {"title": "# T"}), before.text, before.record(), local={"glotcc"})
     assert read(gone.text).metadata == metadata(glotcc="glotcc/data"), "nobody edited it, and its data are gone"
 

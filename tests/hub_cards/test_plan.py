@@ -11,6 +11,7 @@ from hub_cards.publish.plan import Plan, make_plan
 from hub_cards.publish.repository import File, Part, Repository
 from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata.errors import PublishError, UsageError
+from lrldata.manifest import fingerprint
 
 
 def repository(
@@ -243,6 +244,38 @@ def test_shards_of_an_earlier_version_are_not_served_beside_new_ones() -> None:
     with pytest.raises(PublishError, match=r"train-0-of-3 \(added\)"):
         make_plan(again, later)
     assert make_plan(again, later, replace_data=True).removed == ["a/data/train-0-of-3", "a/data/train-1-of-3"]
+
+
+def test_a_push_that_updates_one_part_and_adds_another_finds_no_edits_of_others() -> None:
+    first = with_data(("a",))
+    before = as_large_files(published(first), first)
+    assert make_plan(with_data(("a", "b"), content="new rows"), before).version == "1.1.0"
+    assert make_plan(with_data(("a", "b")), before).version == "1.1.0"
+
+
+def test_weights_that_a_colleague_replaced_are_found_even_if_ours_are_new() -> None:
+    def adapter(content: str) -> Repository:
+        file = File.of("model.safetensors", content.encode())
+        part = Part("s", fingerprint([[file.path, file.sha256]]), f"m{content}", (file.path,), {})
+        return replace(repository(), kind="model", files=(file,), parts={"adapter": part})
+
+    first, retrained = adapter("weights"), adapter("retrained")
+    before = as_large_files(published(first), first)
+    assert make_plan(retrained, before).version == "1.1.0"
+    edited = replace(
+        before, files={**(before.files or {}), "model.safetensors": on_the_hub("theirs")}, tags=frozenset()
+    )
+    with pytest.raises(PublishError, match=r"model\.safetensors \(changed\)"):
+        make_plan(retrained, edited)
+    assert make_plan(retrained, edited, replace_data=True).missing_tag is None
+
+
+@pytest.mark.parametrize("facts", [{"speakers": {"version": "x", "verdicts": 3}}, {"speakers": {}}])
+def test_odd_verdicts_in_a_record_do_not_stop_a_push(facts: dict[str, Any]) -> None:
+    plan = make_plan(
+        repository(facts={"speakers": {"version": "1.0.0", "verdicts": 1}}), published(repository(facts=facts))
+    )
+    assert plan.record["parts"]["a"]["facts"]["speakers"]["verdicts"] == 1
 
 
 def test_weights_deleted_on_the_hub_are_only_published_again_on_request() -> None:

@@ -260,9 +260,17 @@ def test_numbers_stay_when_verdicts_only_confirm_the_data_or_the_frame_is_made_a
     assert (again.version, summary_of(again.path)) == (dataset.version, before)
     for path in (dataset.path / VERDICTS).glob("frame-*.json"):
         path.unlink()
-    (dataset.path / VERDICTS / "judged.json").unlink()
     frame_of(dataset.path)
     assert summary_of(dataset.path) == before
+
+
+def test_verdicts_that_are_merged_after_the_rebuild_do_not_count_for_the_new_version(tmp_path: Path) -> None:
+    first = build_glotcc(tmp_path, max_bytes=15_000)
+    earlier = verdicts_on(first.path, "kept", "right", 50)
+    second = build_glotcc(tmp_path)
+    frame_of(second.path)
+    append(second.path, earlier)  # as `lrldata review --merge` does with a page that was sent before
+    assert summary_of(second.path) is None
 
 
 def test_whole_documents_cannot_be_judged_as_lines(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,8 +11,11 @@ import pytest
 
 from lrldata.langid import LanguageModel, load_model
 from lrldata.web import stages
+from lrldata.web.buckets import buckets
 from lrldata.web.chunks import Part, write_atomically
 from lrldata.web.cross_dedup import CODES, duplicate_lines, repeated_lines
+from lrldata.web.inputs import find_files
+from lrldata.web.shards import LARGE, shards_of
 
 
 def test_lines_are_compared_in_buckets_and_each_part_is_read_once(
@@ -82,3 +86,25 @@ def test_a_model_is_loaded_once_for_all_languages(monkeypatch: pytest.MonkeyPatc
         for code in ("ro", "mt", "ug", "ro")
     }
     assert (len(loads), len(models)) == (1, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_an_error_and_loses_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`numpy.ndarray.tofile` would ignore it."""
+    frame = pl.DataFrame({"folded": np.arange(100, dtype=np.uint64)})
+    original = Path.open
+
+    def open_full(path: Path, mode: str = "r", **options: Any) -> Any:
+        return original(Path("/dev/full"), mode) if "a" in mode else original(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(OSError, match="No space left"), buckets([frame], "folded", 3, tmp_path) as shares:
+        next(iter(shares))
+
+
+def test_a_cache_that_cannot_be_written_does_not_leave_files_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_bytes(b"Satul nostru.\n" * (LARGE // 10))
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    shards, skipped = shards_of(find_files(tmp_path / "in", None), tmp_path / "cache", skip_bad=True)
+    assert ([shard.name for shard in shards], skipped) == (["a.txt"], {})

@@ -131,7 +131,6 @@ def test_a_build_can_have_more_parts_than_the_limit_of_open_files(tmp_path: Path
     for number in range(115):
         lines = [f"{' '.join(rng.sample(words, 9)).capitalize()} {number}." for _ in range(4)]
         (tmp_path / "many" / f"{number}.txt").write_text("\n".join(lines), "utf-8")
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     command = [sys.executable, "-m", "lrldata.cli", "build", "--lang", "ro", "--source", "web", "--input", "many"]
     result = subprocess.run(
         [*command, "--lid", "none", "--out", "out", "--cache", "cache", "--workers", "1", "--quiet"],
@@ -140,9 +139,22 @@ def test_a_build_can_have_more_parts_than_the_limit_of_open_files(tmp_path: Path
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1])),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("hard", "expected"), [(100, 100), (5_000, 4_096)])
+def test_as_many_files_may_be_open_as_the_system_allows(hard: int, expected: int) -> None:
+    script = "import resource; from lrldata.threads import allow_open_files; allow_open_files()"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{script}; print(*resource.getrlimit(resource.RLIMIT_NOFILE))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)),
+    )
+    assert result.stdout.split() == [str(expected), str(hard)]
 
 
 def test_a_dataset_loads_from_a_relative_folder_whose_name_looks_like_a_pattern(

@@ -469,6 +469,8 @@ def test_accidents_on_a_shared_computer_lose_and_invent_no_verdict(folder: Path,
                 event = json.dumps({"key": sign, "code": code, "bubbles": True})
                 await page.tell(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {event}))")
                 await page.until(f"{count} === {number}")
+            event = json.dumps({"key": "ArrowDown", "code": "Numpad2", "bubbles": True})  # scrolls, without NumLock
+            await page.tell(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {event}))")
             await page.tell("new Promise((go) => setTimeout(go, 400))")
             for number in (1, 2):  # a double click
                 await page.tell(click.replace("NR", str(number)))

@@ -128,6 +128,8 @@ def test_a_verdict_is_later_than_the_one_before_even_if_the_clock_was_set_back()
     before = "2999-12-31T23:59:59.999999Z"
     assert now(before) == "3000-01-01T00:00:00.000000Z"
     assert now("2026-01-01T00:00:00Z") > "2026-01-01"
+    for impossible in ("2026-02-31T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        assert "2026-01-01" < now(impossible) < "9999"
 
 
 def test_reviewer_names_do_not_lead_elsewhere(tmp_path: Path) -> None:

@@ -711,6 +711,13 @@ def test_letters_of_another_keyboard_are_repaired_if_the_language_is_right(
     assert "\n".join(result.filter(pl.col("reason").is_null())["text"]) == text
 
 
+@pytest.mark.parametrize("code", ["fa", "prs"])
+def test_letters_are_repaired_in_languages_that_the_model_cannot_tell_apart(code: str) -> None:
+    typed = PERSIAN.translate(str.maketrans("کی", "كي"))
+    result = clean(documents(typed), CleaningContext(find(code), load_model()))
+    assert "\n".join(result.filter(pl.col("reason").is_null())["text"]) == PERSIAN
+
+
 def test_no_step_changes_the_series_that_it_is_given() -> None:
     """`Series.scatter` does."""
     texts = pl.Series(["CAFE\u0301  Ana\u00a0B. ana@example.org كتاب ﻻ ş &amp; b\u200bc xâ€™s", "bo༌d е\u0061"])

@@ -164,13 +164,13 @@ def test_after_an_interruption_a_failed_adapter_does_not_stop_the_others(
 ) -> None:
     configs = [config(texts, tmp_path, language, steps=8, eval_every=2) for language in ("mt", "ug")]
     with monkeypatch.context() as patch:
-        spoil(patch, "mt", stop_at=6)  # the first by name, so its group comes first
+        spoil(patch, "mt", stop_at=8)  # the first by name, so its group comes first
         with pytest.raises(KeyboardInterrupt):
             groups.fit_all(configs, QUIET)
     spoil(monkeypatch, "mt")
     with pytest.raises(DivergedError, match="mt_text_seq_bn_inv: the loss is nan at step") as raised:
         groups.fit_all(configs, Progress())
-    assert "The others are finished" in raised.value.hint
+    assert "The others are finished. Fit only this again with a lower" in raised.value.hint
     assert [path.parent.parent.parent.name for path in tmp_path.glob("adapters/*/*/*/manifest.json")] == ["ug"]
     assert "validation loss nan" not in capsys.readouterr().err
 
@@ -371,3 +371,17 @@ def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
     arguments = [*map(str, command), "--out", str(tmp_path / "killed")]
     torture(arguments, kills=3, seed=5, longest=6.0)
     assert not differing(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_group_of_which_all_fail_names_all_and_finishes_none(
+    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, "")
+    with pytest.raises(DivergedError) as raised:
+        groups.fit_all([config(texts, tmp_path, language, steps=6, eval_every=2) for language in ("mt", "ug")], QUIET)
+    assert [message.partition(":")[0] for message in raised.value.messages] == [
+        "mt_text_seq_bn_inv",
+        "ug_text_seq_bn_inv",
+    ]
+    assert raised.value.hint.startswith("Fit these again")
+    assert not list(tmp_path.glob("adapters/*/*/*/manifest.json"))
