@@ -29,10 +29,10 @@ class Totals:
         """Add what `stages.judge` and `stages.describe` counted."""
         self.came_in += Tally(**summary["in"])
         self.columns.update(summary.get("columns", {}))
-        # An earlier version may have judged some parts.
-        self.with_text = (
-            None if self.with_text is None or "files" not in summary else {*self.with_text, *summary["files"]}
-        )
+        if "files" not in summary:  # an earlier version judged this part
+            self.with_text = None
+        elif self.with_text is not None:
+            self.with_text.update(summary["files"])
         samples.add_measured(self.measured, summary["measured"] | summary.get("documents", {}))
         self._add_dropped(summary)
 

@@ -394,6 +394,13 @@ def test_invalid_options_are_refused(adapters: Callable[..., Path], data: Path, 
         assert error.value.hint or error.type is UsageError
 
 
+def test_the_seed_of_resampling_can_be_set_if_perplexity_is_among_what_is_measured() -> None:
+    for task in ("pppl", "all"):
+        assert load_eval_config(None, {"adapter": ["x"], "task": task, "seed": 7}).seed == 7
+    with pytest.raises(UsageError, match="--seed applies only to perplexity"):
+        load_eval_config(None, {"adapter": ["x"], "task": "topic", "seed": 7})
+
+
 def test_the_command_prints_json_or_a_table(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], data: Path, tmp_path: Path
 ) -> None:
