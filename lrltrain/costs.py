@@ -159,15 +159,6 @@ def fit_seconds(
     return (config.steps + evaluation_steps) * a_step + config.steps * update
 
 
-def weights_memory(method: str, weights: float, bytes_per_value: float) -> float:
-    """Return the bytes of a base model in training, without those of its adapters.
-
-    Frozen weights are in the precision of the computation. With `full`, they are in fp32, each with its gradient, two
-    moments of AdamW and the best weights so far.
-    """
-    return weights * (BYTES_PER_TRAINED if method == "full" else bytes_per_value)
-
-
 def step_memory(config: FitConfig, shape: Shape, tokens: float, bytes_per_value: int = 2) -> float:
     """Return the bytes that a step of `tokens` keeps in memory, without the weights.
 

@@ -77,9 +77,7 @@ def without_repetitions(results: Iterable[Mapping[str, Any]]) -> list[Mapping[st
 
 
 def _measure(result: Mapping[str, Any]) -> str:
-    return _text_of(result) + (
-        fingerprint(result["settings"]) if not is_of_task(result) and _has_settings(result) else ""
-    )
+    return _text_of(result) + fingerprint(result.get("settings"))
 
 
 def _has_settings(result: Mapping[str, Any]) -> bool:

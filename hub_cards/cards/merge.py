@@ -93,11 +93,12 @@ def _merged_entries(new: list[Any], current: list[Any], base: list[Any], local: 
     """Return the entries in their current order, with ours replaced, and those that are new at the end."""
     ours, theirs, published = ({str(entry["config_name"]): entry for entry in side} for side in (new, current, base))
     edited = {name for name in theirs if name not in published or not same(theirs[name], published[name])}
-    others = {name: theirs[name] for name in edited if name not in ours or (local is not None and name not in local)}
+    elsewhere = {name for name in (*ours, *published) if local is not None and name not in local}
+    others = {name: theirs[name] for name in edited if name not in ours or name in elsewhere}
     # There can be only one default, and for `datasets`, a configuration of this name is one.
     if any(entry.get("default") or name == "default" for name, entry in others.items()):
         ours = {name: {key: value for key, value in entry.items() if key != "default"} for name, entry in ours.items()}
-    removed = {name for name in published if name not in theirs and local is not None and name not in local}
+    removed = elsewhere & published.keys() - theirs.keys()
     result = {name: entry for name, entry in (ours | others).items() if name not in removed}
     return [result[name] for name in dict.fromkeys((*theirs, *ours)) if name in result]
 

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from hub_cards.cards.card import CardError, read
-from hub_cards.publish.repository import File, Repository, is_weights
+from hub_cards.publish.repository import File, Repository, is_shard, is_weights
 from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata.manifest import fingerprint
+from lrldata.split import SPLITS
 
 UNKNOWN = "another file"  # in place of a hash, which no file has
-_SHARD = re.compile(r"[^/]+/data/(train|validation|test)-[^/]*")  # what a dataset card's data_files match
+_SHARD = re.compile(rf"[^/]+/data/({'|'.join(SPLITS)})-[^/]*")  # what a dataset card's data_files match
 
 
 def edits_of_others(repository: Repository, remote: RemoteRepository) -> list[str]:
@@ -57,7 +58,7 @@ def _recorded(name: str, repository: Repository, remote: RemoteRepository) -> di
     part = remote.record["parts"].get(name) if remote.record else None
     if remote.record is None or part is None:
         return {}
-    paths = [path for path in part["files"] if path.split("/")[1:2] == ["data"] or is_weights(path)]
+    paths = [path for path in part["files"] if is_shard(path) or is_weights(path)]
     if name in repository.parts and repository.parts[name].data == part["data"]:
         local = {file.path: file for file in repository.files}
         return {path: local.get(path) for path in paths}

@@ -14,7 +14,7 @@ from hub_cards.cards.source import version_with
 from hub_cards.publish.changes import changes_of
 from hub_cards.publish.edits import edits_of_others, is_as_published, unlisted_shards
 from hub_cards.publish.record import RECORD, bump, free, next_version, order_of, tag_of, write_record
-from hub_cards.publish.repository import File, Part, Repository
+from hub_cards.publish.repository import File, Part, Repository, is_shard
 from hub_cards.publish.state import RemoteFile, RemoteRepository
 from lrldata.errors import PublishError, UsageError
 
@@ -181,7 +181,7 @@ def _without_results(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _data_of(part: Part) -> set[str]:
     """Return the files that are needed to load a configuration."""
-    return {path for path in part.files if path.split("/")[1:2] == ["data"]}
+    return set(filter(is_shard, part.files))
 
 
 def _joined(facts: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,11 @@ _WEIGHTS = (".safetensors", ".bin")
 _NOT_WEIGHTS = {"reference.safetensors"}
 
 
+def is_shard(path: str) -> bool:
+    """Return whether a file of a dataset's repository is needed to load a configuration: SOURCE/data/FILE."""
+    return path.split("/")[1:2] == ["data"]
+
+
 def is_weights(path: str) -> bool:
     """Return whether a file of an adapter or model holds weights."""
     return path.endswith(_WEIGHTS) and path not in _NOT_WEIGHTS

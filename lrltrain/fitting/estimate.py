@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
-from lrltrain.costs import ALONE, BYTES_PER_TRAINED, fit_seconds, shape_from, step_memory, weights_memory
+from lrltrain.costs import ALONE, BYTES_PER_TRAINED, fit_seconds, shape_from, step_memory
 from lrltrain.fitting.fit import device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
@@ -68,8 +68,8 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     a_layer = ALONE if on_gpu else 0.0
     seconds = fit_seconds(config, shape, tokens_per_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
     size = bytes_per_value(config.precision)
-    memory = round(weights_memory(config.method, parameters, size))
-    memory += BYTES_PER_TRAINED * trained if config.method != "full" else 0
+    frozen = 0 if config.method == "full" else parameters
+    memory = size * frozen + BYTES_PER_TRAINED * trained
     memory += round(step_memory(config, shape, config.batch_size * config.max_length, size))
     return {
         "text": plan.text.name,

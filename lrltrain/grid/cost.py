@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from lrldata.language import find
 from lrltrain.config import FitConfig, load_fit_config
-from lrltrain.costs import ALONE, GROUPED, LOGITS, Shape, fit_seconds, shape_of, step_memory, weights_memory
+from lrltrain.costs import ALONE, BYTES_PER_TRAINED, GROUPED, LOGITS, Shape, fit_seconds, shape_of, step_memory
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.grid.job import Job, task_of
 
@@ -69,8 +69,8 @@ def memory_of(job: Job) -> int:
     """Return roughly how many bytes of memory a job needs."""
     if job.kind not in ("fit", "eval"):
         return LIBRARIES
-    method = str(job.labels["method"]) if job.kind == "fit" else ""
-    return LIBRARIES + round(weights_memory(method, shape_of(job.labels["model"]).weights, LOADED))
+    trains_all = job.kind == "fit" and job.labels["method"] == "full"
+    return LIBRARIES + (BYTES_PER_TRAINED if trains_all else LOADED) * shape_of(job.labels["model"]).weights
 
 
 def gpu_memory_of(job: Job) -> int:
