@@ -66,7 +66,7 @@ def loop_step(make: Callable[[], Any], device: torch.device, count: int, *, smal
     names = [str(number) for number in range(count)]
     config = FitConfig.model_validate({"lang": "ro", "method": "seq_bn_inv"})
     lasted = []
-    runs = (4, 8) if small else (20, 20, 120)  # the first one loads kernels
+    runs = (2, 2, 12) if small else (20, 20, 120)  # the first one loads kernels
     for steps in runs:
         attached = attach(model, config, names, list(range(count)))
         weights = Weights(attached.parameters, count, stacked=isinstance(attached.stack, AdapterStack))

@@ -9,13 +9,14 @@ from hub_cards.task_scores import TaskScore
 from lrldata.errors import LanguageError
 from lrldata.language import Language, find, language_name
 from lrldata.manifest import fingerprint
+from lrltrain.evaluation.items import PUBLISHED
 from lrltrain.evaluation.record import TASKS
 from lrltrain.evaluation.statistics import Interval, is_clear
 from lrltrain.reporting.data_names import key_of, names_of
 from lrltrain.reporting.formatting import MARK, changed, number, p_value
 from lrltrain.reporting.tables import Column
 
-ON_HUB = {("topic", "sib200"): "Davlan/sib200", ("ner", "wikiann"): "unimelb-nlp/wikiann"}  # by task and data name
+ON_HUB = {"topic": "sib200", "ner": "wikiann"}  # the name of each task's published set
 TYPES = {
     "topic": {"type": "text-classification", "name": "Topic classification"},
     "sentiment": {"type": "text-classification", "name": "Sentiment analysis"},
@@ -202,7 +203,8 @@ def _entry(result: Mapping[str, Any], data: str, details: Sequence[str]) -> dict
 
 def _dataset(result: Mapping[str, Any]) -> dict[str, Any]:
     data = result["of"]
-    hub_id = ON_HUB.get((result["task"], data["name"]))
+    is_published = ON_HUB.get(result["task"]) == data["name"] and "labels" not in data
+    hub_id = PUBLISHED[data["name"]] if is_published else None
     language = _language(result["language"])
     configuration = data.get("configuration")
     if not data.get("id") and hub_id and language:

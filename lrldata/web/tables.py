@@ -7,7 +7,7 @@ message says where.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 _DELIMITERS = ",;\t"  # of CSV, as programs in different countries write it
@@ -67,6 +67,17 @@ def unquoted(field: str) -> str:
     inner = field[1:-1]
     around = len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if around else field
+
+
+def unquoted_column(fields: Sequence[str]) -> list[str]:
+    """Return fields without their quotation marks if every field that contains one is quoted; else unchanged.
+
+    Programs that quote a field that contains a quotation mark do so throughout; in a file without quoting, a field may
+    begin and end with one by chance.
+    """
+    plain = [unquoted(field) or field for field in fields]
+    is_quoted = all(inner != field for inner, field in zip(plain, fields, strict=True) if '"' in field)
+    return plain if is_quoted else list(fields)
 
 
 def _rows(

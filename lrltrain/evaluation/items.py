@@ -21,6 +21,9 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 
 
+PUBLISHED = {"sib200": "Davlan/sib200", "wikiann": "unimelb-nlp/wikiann"}  # Hub ids by name
+
+
 @dataclass(frozen=True)
 class Items:
     """One split: `texts` with a gold label each; for ner also each text's `words`, and a label is one tag per word.
@@ -48,6 +51,12 @@ class Items:
             words,
             tuple(self.numbered[position] for position in positions),
         )
+
+    @property
+    def label_set(self) -> set[str]:
+        """Return the labels that occur; for ner, O and the types of entities."""
+        tags = {tag for label in self.labels for tag in ((label,) if isinstance(label, str) else label)}
+        return tags if self.words is None else {tag.partition("-")[2] or tag for tag in tags}
 
     @property
     def digest(self) -> str:

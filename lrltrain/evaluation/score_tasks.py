@@ -15,12 +15,13 @@ from lrldata.progress import Progress
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.items import Task, TaskData
 from lrltrain.evaluation.overlap import contamination, overlaps
+from lrltrain.evaluation.own_labels import check_labels
 from lrltrain.evaluation.record import TASKS, Run
 from lrltrain.evaluation.score_text import base_of
 from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter
 from lrltrain.evaluation.statistics import deviation
 from lrltrain.evaluation.task_runs import Job, task_runs
-from lrltrain.evaluation.tasks import check_apart, check_labels, has_task, open_task
+from lrltrain.evaluation.tasks import check_apart, has_task, open_task
 from lrltrain.models import MINI, Base, find_base
 
 FULL = "full"
@@ -133,7 +134,7 @@ def _score(
     base = _base(config, adapters)
     origin = find(config.transfer_from) if config.transfer_from else None
     trained_on = _open_data(config, tested_on.task, origin) if origin else tested_on
-    if set(tested_on.labels) < set(trained_on.labels):
+    if tested_on.splits["test"].label_set <= trained_on.splits["train"].label_set:
         tested_on = tested_on.with_labels(trained_on.labels)
     if trained_on.labels != tested_on.labels:
         message = (
@@ -142,7 +143,7 @@ def _score(
         raise UsageError(
             message, "A task can only be transferred to a test set whose labels are all among the training labels."
         )
-    check_labels(trained_on)
+    check_labels(trained_on, tested_on)
     checks = _data_checks(config, trained_on, tested_on, language)
     for adapter in [*_baselines(config, language, base), *adapters]:
         job = Job(base, _source(config, adapter), adapter, trained_on, tested_on, language, config.learn_fusion)

@@ -12,6 +12,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from lrldata.language import Language, find
 from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
-from lrltrain.evaluation.items import LABELS, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
+from lrldata.web.tables import unquoted_column
+from lrltrain.evaluation.items import LABELS, PUBLISHED, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.own_labels import labels_of, names_of, read_names, read_texts
 from lrltrain.text import label_of
 
@@ -32,6 +34,7 @@ FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # within a folde
 LONGEST_FIELD = 1 << 30  # characters; by default, the CSV reader stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?")  # and optionally the configuration after it
 _LANG_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
+_CONTAINER = "data"  # folder with a folder for each language, as Masakhane names it; the set has its parent's name
 HEADER = ["index_id", "category", "text"]
 HINTS = {
     "topic": "A topic file has the header index_id, category, text (as in SIB-200), and one row per item. A file in "
@@ -58,7 +61,7 @@ def open_task(
     else:
         opened = _in_folder(task, Path(data), language, own_labels=own_labels)
     if own_labels:
-        opened = opened.with_labels(labels_of(task, opened.splits, opened.provenance["name"]))
+        opened = _distinct(opened.with_labels(labels_of(task, opened.splits, opened.provenance["name"])))
     for split, items in opened.splits.items():
         if not items.labels:
             raise InputError(f"{opened.provenance['name']}: its split {split} contains no items.", HINTS[task])
@@ -87,14 +90,12 @@ def check_apart(data: str | Path | None, task: Task, languages: Iterable[Languag
         )
 
 
-def check_labels(data: TaskData) -> None:
-    """Raise InputError if all training items have the same label, from which nothing can be learned."""
-    labels = {tag for label in data.splits["train"].labels for tag in ([label] if isinstance(label, str) else label)}
-    if len(labels) == 1:
-        raise InputError(
-            f"{data.provenance['name']}: every item of its split train is {labels.pop()!r}.",
-            "Use training data with at least two labels, or a higher --limit.",
-        )
+def _distinct(data: TaskData) -> TaskData:
+    """Return data of a folder with another name if it has labels of its own but the name of a published set."""
+    name = data.provenance["name"]
+    if "labels" not in data.provenance or "id" in data.provenance or name not in PUBLISHED:
+        return data
+    return replace(data, provenance={**data.provenance, "name": f"{name}_own_labels"})
 
 
 def has_task(task: Task, data: str, language: Language) -> bool:
@@ -145,11 +146,17 @@ def read_set(
             raise InputError(f"{file}: no such file{_listing(folder)}.", hint)
     reader = (readers or READERS)[task]
     splits = {split: reader(file) for split, file in zip(split_names, files, strict=True)}
-    resolved = folder.resolve()
-    folder_name = resolved.parent.name if resolved.name == _code(language) else resolved.name
-    name = label_of(folder_name).replace(" ", "_")
+    name = label_of(_name_of(folder.resolve(), language)).replace(" ", "_")
     provenance = {"name": name, "files": [file_entry(file, folder) for file in files], "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance)
+
+
+def _name_of(folder: Path, language: Language) -> str:
+    """Return the name of a set: its folder's; for a folder named after the language, that of the one around it."""
+    if folder.name not in (_code(language), *_other_codes(language)):
+        return folder.name
+    around = folder.parent
+    return around.parent.name if around.name == _CONTAINER and around.parent.name else around.name
 
 
 def split_file(folder: Path, split: str) -> Path | None:
@@ -168,6 +175,11 @@ def _code(language: Language) -> str:
     return language.sib200 or language.flores or language.code
 
 
+def _other_codes(language: Language) -> list[str]:
+    """Return other codes after which a folder of the language may be named, such as Masakhane's data/hau."""
+    return list(dict.fromkeys(code for code in (language.iso639_3, language.code) if code))
+
+
 def folders_of(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:
     """Return the folders under `root` that hold the task for the language: those with a file of the split."""
     return _search(task, root, language, split)[0]
@@ -180,10 +192,13 @@ def _search(task: Task, root: Path, language: Language, split: str) -> tuple[lis
         return [root], []
     code = _code(language)
     hidden: list[Path] = []
-    # Folders may also be named by these codes, such as Masakhane's data/hau.
-    other_codes = dict.fromkeys(code for code in (language.iso639_3, language.code) if code)
     root_itself = [root] if root.resolve().name == code else []
-    for folder in (root / FOLDERS[task] / code, root / code, *root_itself, *(root / name for name in other_codes)):
+    for folder in (
+        root / FOLDERS[task] / code,
+        root / code,
+        *root_itself,
+        *(root / name for name in _other_codes(language)),
+    ):
         if split_file(folder, split):
             return [folder], hidden
         sets = sorted(path for path in folder.glob("*/") if split_file(path, split))
@@ -225,7 +240,8 @@ def _topic(file: Path) -> Items:
 
 def _sentiment(file: Path) -> Items:
     pairs = [(text, label) for _, (text, label) in _checked(file, _rows(file), "sentiment", 2, 1)]
-    return _sentences(file, pairs, "sentiment")
+    texts = unquoted_column([text for text, _ in pairs])
+    return _sentences(file, list(zip(texts, (label for _, label in pairs), strict=True)), "sentiment")
 
 
 def _sentences(file: Path, pairs: list[tuple[str, str]], task: Task) -> Items:
@@ -283,8 +299,8 @@ def _unquoted(file: Path) -> Iterator[tuple[int, list[str]]]:
         yield number, next(csv.reader(["\t".join(row)], delimiter="\t")) if row != [""] else row
 
 
-def _own_texts(file: Path) -> Items:
-    return read_texts(file, _rows(file))
+def _own_texts(task: Task, file: Path) -> Items:
+    return read_texts(task, file, _rows(file))
 
 
 def _own_tokens(file: Path) -> Items:
@@ -292,4 +308,8 @@ def _own_tokens(file: Path) -> Items:
 
 
 READERS: dict[Task, Reader] = {"topic": _topic, "sentiment": _sentiment, "ner": _ner}
-OWN_READERS: dict[Task, Reader] = {"topic": _own_texts, "sentiment": _own_texts, "ner": _own_tokens}
+OWN_READERS: dict[Task, Reader] = {
+    "topic": partial(_own_texts, "topic"),
+    "sentiment": partial(_own_texts, "sentiment"),
+    "ner": _own_tokens,
+}

@@ -48,7 +48,7 @@ def _items(task: Task, location: str, rows: Any, *, own_labels: bool) -> Items:
     """Return the items of a split, without those that have a null text, token, label or tag."""
     inputs, labels = COLUMNS[task]
     if own_labels and task != "ner":
-        inputs, labels = columns_of(rows.column_names) or COLUMNS[task]
+        inputs, labels = columns_of(task, rows.column_names, location) or COLUMNS[task]
     for column in (inputs, labels):
         if column not in rows.column_names:
             available = ", ".join(rows.column_names)

@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from lrltrain.prompting.cache import Answer, is_count
@@ -19,8 +20,8 @@ _THINKING_TAGS = "think|thinking|thought|reasoning"
 # everything from an opening tag that is never closed.
 _FINISHED_THOUGHTS = re.compile(rf"\A.*(?:</(?:{_THINKING_TAGS})>|\[/THINK\]|◁/think▷)", re.DOTALL | re.IGNORECASE)
 _UNFINISHED_THOUGHT = re.compile(rf"(?:<(?:{_THINKING_TAGS})>|\[THINK\]|◁think▷).*\Z", re.DOTALL | re.IGNORECASE)
-# Letters that continue a word. Excludes the underscore, which marks emphasis, and scripts written without spaces.
-_LETTER = "[^\\W_\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
+_SPACELESS = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"  # scripts written without spaces
+_NOT_IN_WORDS = "\ufe00-\ufe0f\u20d0-\u20ff"  # marks of emoji and symbols
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn['’]t)\s+(?:an?\s+|about\s+|the\s+)?['\"“‘*`]*$")  # noqa: RUF001
 
 
@@ -117,8 +118,21 @@ def _mentions(
     folded = _folded(visible)
     label_of = {_folded(word): label for label in labels for word in labels[label]}
     longest_first = sorted(label_of, key=len, reverse=True)
-    for match in re.finditer(rf"(?<!{_LETTER})(?:{'|'.join(map(re.escape, longest_first))})(?!{_LETTER})", folded):
+    letter = _letter()
+    for match in re.finditer(rf"(?<!{letter})(?:{'|'.join(map(re.escape, longest_first))})(?!{letter})", folded):
         yield label_of[match[0]], bool(_NEGATION.search(folded, max(0, match.start() - _NEGATION_REACH), match.start()))
+
+
+@cache
+def _letter() -> str:
+    """Return a pattern of the letters and marks that continue a word, among them the vowel signs of Devanagari.
+
+    Excludes the underscore, which marks emphasis, and scripts written without spaces.
+    """
+    characters = map(chr, range(0x300, 0x1F000))
+    marks = "".join(character for character in characters if unicodedata.category(character)[0] == "M")
+    inside = re.sub(f"[{_SPACELESS}{_NOT_IN_WORDS}]", "", marks)
+    return f"(?:[^\\W_{_SPACELESS}]|[{inside}])"
 
 
 def _folded(text: str) -> str:

@@ -1,8 +1,9 @@
 """Score answers that a model gave elsewhere, under three rules for reading them.
 
 A file of answers is UTF-8 and tab-separated, quoted as in CSV, so an answer may span several lines. Its header has the
-column `text`, which matches answers to test items. If there is a column `category`, it must agree with the test set.
-The last column is the answer. SIB-200's recorded answers (Adelani et al. 2024, `llm-results`) have this format.
+column `text`, which matches answers to test items. The answer is in the column `answer`, or else in the last one. If
+there is a column `gold`, `label` or `category`, it must agree with the test set. SIB-200's recorded answers (Adelani et
+al. 2024, `llm-results`) have this format.
 
 The rules:
 
@@ -29,14 +30,16 @@ from lrldata.language import Language
 from lrldata.normalize import normalize
 from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.metrics import scores
+from lrltrain.evaluation.own_labels import LABEL
 from lrltrain.evaluation.tasks import LONGEST_FIELD
 from lrltrain.prompting.answers import first_label_in, label_in, replace_surrogates
 from lrltrain.prompting.examples import TestSet
 
-TEXT, GOLD = "text", "category"
-_NOT_ANSWERS = {"", "index_id", GOLD, TEXT}
+TEXT, ANSWER = "text", "answer"
+GOLD = ("gold", "label", "category")  # the first that exists is compared with the test set
+_NOT_ANSWERS = {"", "index_id", TEXT, *GOLD, *LABEL}
 _FORMAT_HINT = (
-    "The header needs `text`, optionally `category`, and the answers in the last column, as in SIB-200's files."
+    "The header needs `text`, and `answer` or else the answers in the last column. It may have `category` or `label`."
 )
 
 
@@ -84,9 +87,11 @@ def read_recorded(file: Path) -> list[RecordedAnswer]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter="\t", strict=True)
-            header = next(reader, [])
-            if TEXT not in header or header[-1] in _NOT_ANSWERS or len(set(header)) < len(header):
-                raise InputError(f"{file}: line 1 has {', '.join(map(repr, header)) or 'nothing'}.", _FORMAT_HINT)
+            written = next(reader, [])
+            header = [name.strip().lower() for name in written]
+            has_answers = ANSWER in header or (header and header[-1] not in _NOT_ANSWERS)
+            if TEXT not in header or not has_answers or len(set(header)) < len(header):
+                raise InputError(f"{file}: line 1 has {', '.join(map(repr, written)) or 'nothing'}.", _FORMAT_HINT)
             rows, line = [], reader.line_num + 1
             for row in reader:
                 if row:
@@ -158,7 +163,8 @@ def _row(file: Path, line: int, header: Sequence[str], row: Sequence[str]) -> Re
     if len(row) != len(header):
         raise InputError(f"{file}: line {line} has {len(row)} columns, not {len(header)}.", _FORMAT_HINT)
     values = dict(zip(header, row, strict=True))
-    return RecordedAnswer(line, values[TEXT], values.get(GOLD), replace_surrogates(row[-1]))
+    gold = next((values[name] for name in GOLD if name in values), None)
+    return RecordedAnswer(line, values[TEXT], gold, replace_surrogates(values.get(ANSWER, row[-1])))
 
 
 def _key(text: str) -> str:

@@ -46,14 +46,18 @@ class Template(BaseModel):
         """Return the template for data with the labels `own`.
 
         If the built-in template lacks words for any of them, every label stands for itself. A template from the user
-        (`given`) must have words for all labels; otherwise, raises UsageError.
+        (`given`) must have words for all labels; otherwise, raises UsageError. So do labels that differ only in case.
         """
         missing = [label for label in own if label not in self.labels]
         if missing and given:
             raise UsageError(
                 f"--template: its labels lack {', '.join(missing)}.", "It must have all labels of the data."
             )
-        return Template(**self.model_dump() | {"labels": {label: [label] for label in own}}) if missing else self
+        if not missing:
+            return self
+        words = {label: [label] for label in own}
+        _check_labels("--labels data", words, None)
+        return Template(**self.model_dump() | {"labels": words})
 
 
 def open_template(file: Path | None, task: str, *, own_labels: bool = False) -> Template:

@@ -32,6 +32,7 @@ from hub_cards.publish.local import repository_of
 from lrldata.manifest import DamagedError, sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
+FAST += ["--eval-blocks", "8"]
 pytestmark = pytest.mark.xdist_group("adapters")  # so that their shared adapters are trained once
 Publish = Callable[..., subprocess.CompletedProcess[str]]
 METHODS = ("seq_bn_inv", "lora", "full", "fusion")

@@ -24,6 +24,8 @@ FAST = [
     "5e-3",
     "--reduction-factor",
     "4",
+    "--eval-blocks",
+    "8",
 ]
 
 

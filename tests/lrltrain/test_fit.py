@@ -214,6 +214,7 @@ def test_two_processes_train_like_one_with_the_same_global_batch(fit: Any, works
     options |= {
         "reduction_factor": 4.0,
         "eval_every": 1,
+        "eval_blocks": 8,
         "out": str(tmp_path / "two"),
         "cache": str(workspace / "cache"),
     }

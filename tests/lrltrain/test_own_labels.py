@@ -224,3 +224,79 @@ def test_a_task_is_transferred_to_a_set_with_fewer_labels(tmp_path: Path) -> Non
     assert task_score.runs[0].manifest["data"]["labels"] == ["a", "b", "c"]
     with pytest.raises(UsageError, match="whose labels are all among the training labels"):
         score(tmp_path / "out", tmp_path, "sentiment", lang="ha", transfer_from="yo")
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "used"),
+    [
+        ("sentiment", "text\tcategory\tsentiment", "sentiment"),
+        ("topic", "text\tsentiment\tlabel\ttopic", "topic"),
+        ("sentiment", "text\tcategory\tlabel", "label"),
+    ],
+)
+def test_of_several_label_columns_the_one_named_like_the_task_is_used(
+    task: Any, header: str, used: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = header.split("\t")
+    rows = ["\t".join(["a text", *(f"{name}-{n % 2}" for name in names[1:])]) for n in range(4)]
+    data = open_task(task, str(write(tmp_path, "\n".join([header, *rows]) + "\n")), YORUBA, own_labels=True)
+    assert data.labels == (f"{used}-0", f"{used}-1")
+    assert f"the label is the column {used!r}, not " in capsys.readouterr().err
+
+
+def test_only_the_line_that_begins_a_document_is_left_out(tmp_path: Path) -> None:
+    text = "-DOCSTART- -X- O\nAdé _ B-PER\n\n# _ B-DATE\nojó _ I-DATE\n\n# id = B-1\n-DOCSTART- -X- O\nÌbàdàn _ B-LOC\n"
+    items = open_task("ner", str(write(tmp_path, text)), YORUBA, own_labels=True).splits["test"]
+    assert items.words == (("Adé",), ("#", "ojó"), ("Ìbàdàn",))
+
+
+def test_numbers_of_parts_and_additions_are_no_tokens(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its first column holds numbers"):
+        open_task("ner", str(write(tmp_path, "1-2\tx\tO\n1\tx\tB-PER\n2.1\tx\tO\n")), YORUBA, own_labels=True)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_quoting_is_removed_only_from_files_that_have_it_throughout(own: bool, tmp_path: Path) -> None:
+    quoted = '"Ó ní ""dára"""\tpositive\nKò dára.\tnegative\n'
+    chance = '"Ó dára."\tpositive\nÓ ní "rárá"\tnegative\n'
+    files = {"train": quoted, "dev": chance, "test": quoted}
+    splits = open_task("sentiment", str(write(tmp_path / "sa", "", **files)), YORUBA, own_labels=own).splits
+    assert splits["train"].texts == ('Ó ní "dára"', "Kò dára.")
+    assert splits["dev"].texts == ('"Ó dára."', 'Ó ní "rárá"')
+    tokens = {"train": '""""\tO\nAdé\tB-PER\n', "dev": '"\tO\n"Adé"\tB-PER\n', "test": '","\tO\nAdé\tB-PER\n'}
+    splits = open_task("ner", str(write(tmp_path / "ner", "", **tokens)), YORUBA, own_labels=own).splits
+    assert [items.words for items in splits.values()] == [(('"', "Adé"),), (('"', '"Adé"'),), ((",", "Adé"),)]
+
+
+def test_labels_that_are_never_learned_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"item {n}\t{'Positive' if n % 2 else 'Negative'}\n" for n in range(6))
+    folder = write(tmp_path / "a", f"text\tlabel\n{rows}", test=f"text\tlabel\n{rows.lower()}")
+    with pytest.raises(InputError, match=r"split test has no label of the training data: 'negative', 'positive'\."):
+        score(tmp_path / "ws", folder, "sentiment")
+    folder = write(tmp_path / "b", f"text\tlabel\n{rows}", test=f"text\tlabel\n{rows}x\tneutral\n")
+    score(tmp_path / "ws", folder, "sentiment")
+    assert "labels that the training data lacks, so they are never predicted: 'neutral'" in capsys.readouterr().err
+    folder = write(tmp_path / "c", "Adé\tB-PER\ndé\tO\n", dev="Adé\tO\ndé\tO\n")
+    with pytest.raises(InputError, match="split dev has no entities"):
+        score(tmp_path / "ws", folder, "ner")
+
+
+def test_a_task_is_transferred_to_a_set_with_only_labels_of_the_task(tmp_path: Path) -> None:
+    write(tmp_path / "ner" / "hau_Latn", "Kano B-LOC\njiya B-DATE\nne O\n")
+    write(tmp_path / "ner" / "yor_Latn", "Ìbàdàn B-LOC\nni O\n")
+    task_score = score(tmp_path / "out", tmp_path, "ner", transfer_from="ha")
+    assert task_score.runs[0].manifest["data"]["labels"] == ["O", "B-DATE", "I-DATE", "B-LOC", "I-LOC"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("masakhane/data/yor", "masakhane"),
+        ("news/yor", "news"),
+        ("sib200/yor_Latn", "sib200_own_labels"),
+        ("sa/yor_Latn/tweets", "tweets"),
+    ],
+)
+def test_a_set_has_a_name_of_its_own(folder: str, name: str, tmp_path: Path) -> None:
+    write(tmp_path / folder, NEWS)
+    assert open_task("topic", str(tmp_path / folder), YORUBA, own_labels=True).provenance["name"] == name

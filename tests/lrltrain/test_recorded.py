@@ -176,3 +176,34 @@ def test_gpt_on_sib_200_reproduces_the_known_figures(shared: Path, tmp_path: Pat
         assert [run.predictions.height for run in runs] == [204] * 28
         names = ("macro_f1", "first_macro_f1", "study_f1", "study_accuracy")
         assert [mean(run.result[name] for run in runs) for name in names] == pytest.approx(figures, abs=5e-5)
+
+
+def test_a_gold_column_is_never_read_as_the_answers(data: Path) -> None:
+    rows = [f"{text}\t{answer!r}\t{label}" for label, text, answer in ITEMS]
+    file = data / "own.tsv"
+    for last in ("label", "gold", "Category", "topic"):
+        file.write_text("\n".join([f"text\tprediction\t{last}", *rows]) + "\n", "utf-8")
+        with pytest.raises(
+            InputError, match=rf"line 1 has 'text', 'prediction', '{last}'\..* needs `text`, and `answer`"
+        ):
+            score_answers(data, file)
+    file.write_text("\n".join(["Text\tanswer\tlabel", *rows]) + "\n", "utf-8")
+    assert score_answers(data, file).result["accuracy"] == pytest.approx(2 / 6)
+    file.write_text("\n".join(["text\tanswer\tgold", *rows]).replace("geography", "sports") + "\n", "utf-8")
+    with pytest.raises(InputError, match="line 7 has the label 'sports', but sib200 has 'geography'"):
+        score_answers(data, file)
+
+
+def test_vowel_signs_continue_a_word() -> None:
+    words = {"car": ["कार"], "vote": ["मत"], "sport": ["खेल"]}
+    assert label_in("कारोबार", words) is None, "business"
+    assert label_in("अधिकार", words) is None, "right"
+    assert label_in("यो खेलाडीको बारेमा हो।", words) is None, "of a player"
+    assert label_in("यो खेल, हो।", words) == "sport"
+    assert label_in("⚽️खेल❤️", words) == "sport"
+    assert label_in("เรื่องกีฬาครับ", {"sport": ["กีฬา"]}) == "sport", "Thai has no spaces between words"
+
+
+def test_own_labels_that_differ_only_in_case_are_refused() -> None:
+    with pytest.raises(UsageError, match="--labels data: 'positive' stands for Positive and for positive"):
+        open_template(None, "sentiment").for_labels(["Positive", "positive"], given=False)

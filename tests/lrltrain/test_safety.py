@@ -206,7 +206,8 @@ def test_every_file_of_an_adapter_is_covered_by_its_manifest(fit: Callable[..., 
                     loaded = load_manifest(folder, ADAPTER)
                 except StorageError:
                     continue
-                assert {**loaded, "sha256": ""} == {**manifest, "sha256": ""} or list(damaged(folder, loaded))
+                unchanged = all(loaded.get(key) == value for key, value in manifest.items() if key != "sha256")
+                assert unchanged or list(damaged(folder, loaded))
             else:
                 with pytest.raises(StorageError, match=f"{name} does not match the manifest"):
                     open_adapter(folder)

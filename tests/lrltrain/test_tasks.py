@@ -16,8 +16,9 @@ from lrltrain.evaluation.features import CUT_OFF, NO_TOKEN, batches, decoded, fe
 from lrltrain.evaluation.items import LABELS, SPLITS, Items
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.overlap import contamination, overlap
+from lrltrain.evaluation.own_labels import check_labels
 from lrltrain.evaluation.statistics import span_counts
-from lrltrain.evaluation.tasks import check_labels, open_task
+from lrltrain.evaluation.tasks import open_task
 from lrltrain.models import find_base, load_model, load_tokenizer
 from lrltrain.modules.insert import AdapterStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks, LowRanks
@@ -66,9 +67,11 @@ def test_a_limit_samples_from_all_of_a_sorted_file(tmp_path: Path) -> None:
 
 def test_training_items_that_all_have_the_same_label_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "sentiment", train="Bun.\tpositive\nFrumos.\tpositive\n")
+    data = open_task("sentiment", str(tmp_path), ROMANIAN)
     with pytest.raises(InputError, match=r"every item of its split train is 'positive'"):
-        check_labels(open_task("sentiment", str(tmp_path), ROMANIAN))
-    check_labels(open_task("ner", str(write(tmp_path / "ner" / "ron_Latn" / "one", "ner")), ROMANIAN))
+        check_labels(data, data)
+    data = open_task("ner", str(write(tmp_path / "ner" / "ron_Latn" / "one", "ner")), ROMANIAN)
+    check_labels(data, data)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ steps = {steps}
 batch-size = 4
 max-length = 64
 learning-rate = 5e-3
+eval-blocks = 8
 
 [eval]
 tasks = ["pppl"]
