@@ -57,7 +57,7 @@ class Language(BaseModel):
     @property
     def hub_code(self) -> str:
         """Return the code that the Hub's card validation accepts: lower-case ISO 639-1, otherwise 639-3."""
-        code = self.hub or self.iso639_1 or self.iso639_3 or self.code.split("-")[0]
+        code = self.hub or self.iso639_1 or self.iso639_3 or re.split("[-_]", self.code)[0]
         return "mis" if "qaa" <= code <= "qtz" and len(code) == 3 else code  # private use: no official code
 
     @property
@@ -88,10 +88,10 @@ def languages() -> tuple[Language, ...]:
     The user's own are in the file that the variable LRL_LANGUAGES names, in the format of languages.toml. Raises
     LanguageError.
     """
-    return _languages(*_user_table_state())
+    return _languages(*table_state())
 
 
-def _user_table_state() -> tuple[object, ...]:
+def table_state() -> tuple[object, ...]:
     """Return a cache key for the user's own language table, which a session may name or edit later."""
     return state_of(_user_file()) if os.environ.get(ADDED) else ()
 
@@ -131,7 +131,9 @@ def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
             raise LanguageError(
                 f"{ADDED}: {file}: [{row.code}]: not a language code.", "Use two or three lower-case letters."
             )
-        if existing := taken.get(_fold(row.code)) or taken.get(_fold(row.iso639_3 or row.code)):
+        is_second_script = "_" in row.code  # shares its ISO code with the main row
+        codes = [row.code] if is_second_script else [row.code, row.iso639_3 or row.code]
+        if existing := next((taken[_fold(code)] for code in codes if _fold(code) in taken), None):
             raise LanguageError(
                 f"{ADDED}: {file}: [{row.code}]: already known as {existing.name} ({existing.code}).", "Remove it."
             )
@@ -140,7 +142,7 @@ def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
                 f"{ADDED}: {file}: [{row.code}]: unknown script {unknown[0]!r}.",
                 "Use codes of ISO 15924 that Unicode has, such as Latn, or Hani for Chinese characters.",
             )
-        taken |= {_fold(spelling): row for spelling in (row.code, row.iso639_3 or row.code)}
+        taken |= {_fold(code): row for code in codes}
     return rows
 
 
@@ -158,7 +160,7 @@ def _is_script(code: str) -> bool:
 
 
 def _by_spelling() -> dict[str, Language]:
-    return _spellings(*_user_table_state())
+    return _spellings(*table_state())
 
 
 @cache

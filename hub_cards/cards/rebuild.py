@@ -25,11 +25,17 @@ def rebuild_command(manifest: Mapping[str, Any]) -> str:
 
 def _graph_options(manifest: Mapping[str, Any]) -> list[str]:
     language, settings, words = manifest["language"], manifest["settings"], []
-    templates = manifest.get("templates", {}).get("name", "english")
-    if templates != "english":
-        extension = "" if templates == "paper" else ".toml"
-        words += ["--templates", "native" if templates.startswith("native/") else f"{templates}{extension}"]
-    edges = "target" if templates.startswith("native/") else "start" if templates == "paper" else "any"
+    recorded = manifest.get("templates", {})
+    templates = recorded.get("name", "english")
+    is_file = "file" in recorded or not (templates in ("english", "paper") or templates.startswith("native/"))
+    if is_file:
+        words += ["--templates", recorded.get("file", f"{templates}.toml")]
+    elif templates != "english":
+        words += ["--templates", "native" if templates.startswith("native/") else templates]
+    if is_file:
+        edges = "any" if recorded.get("language") == "en" else "target"
+    else:
+        edges = "target" if templates.startswith("native/") else "start" if templates == "paper" else "any"
     words += _changed_options(settings, {"edges": edges, "min_weight": 0.0, "split": "pair", "seed": 42})
     scripts = settings.get("scripts", [])
     if scripts != (language.get("scripts") or ALL_SCRIPTS):

@@ -1,5 +1,7 @@
 """Settings of a build: frozen and validated; unknown keys are errors. Flags override the settings file."""
 
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +12,7 @@ from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml
 
 INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
 SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
+ENGLISH = {"en", "eng", "English"}
 Edges = Literal["target", "start", "any"]
 
 
@@ -41,11 +44,12 @@ class BuildConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_edges_to_the_templates(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
         # A native sentence with a foreign term would not be wholly in the language.
-        for templates, edges in (("native", "target"), ("paper", "start")):
-            if isinstance(values, dict) and values.get("templates") == templates:
-                return {"edges": edges, **values}
-        return values
+        templates = str(values.get("templates", ""))
+        edges = {"native": "target", "paper": "start"}.get(templates, "target" if _is_native(templates) else None)
+        return {"edges": edges, **values} if edges else values
 
     @model_validator(mode="after")
     def _allow_one_input(self) -> "BuildConfig":
@@ -69,6 +73,15 @@ class BuildConfig(BaseModel):
         """Return the settings that shape the rows as JSON-like values, apart from the scripts and sentences."""
         shaping = {"edges", "min_weight", "split"}
         return self.model_dump(include=shaping | ({"seed"} if self.split == "random" else set()))
+
+
+def _is_native(templates: str) -> bool:
+    """Return whether this is a template file in another language than English. An invalid one is reported later."""
+    with suppress(OSError, ValueError):
+        if templates.endswith(".toml"):
+            table = tomllib.loads(Path(templates).expanduser().read_text("utf-8-sig"))
+            return str(table.get("language", "en")) not in ENGLISH
+    return False
 
 
 def load_config(file: Path | None, flags: dict[str, Any]) -> BuildConfig:

@@ -65,10 +65,14 @@ class TemplateSet(BaseModel):
 
 @dataclass(frozen=True)
 class Phrasebook:
-    """The sentences for one build: those of `chosen`, and those of `fallback` for relations that it lacks."""
+    """The sentences for one build: those of `chosen`, and those of `fallback` for relations that it lacks.
+
+    `file` is the name of the file, if the set is not built in.
+    """
 
     chosen: TemplateSet
     fallback: TemplateSet | None = None
+    file: str | None = None
 
     @property
     def sentences(self) -> dict[str, tuple[str, ...]]:
@@ -97,6 +101,7 @@ class Phrasebook:
         """Return the phrasebook as a manifest records it."""
         return {
             "name": self.chosen.name,
+            **({"file": self.file} if self.file else {}),
             "language": self.chosen.language,
             "reviewed": self.chosen.reviewed,
             "reviewed_by": list(self.chosen.reviewed_by),
@@ -156,7 +161,14 @@ def phrasebook(templates: str, language: Language) -> Phrasebook:
         chosen = read_templates(Path(templates), Path(templates).stem)
         for problem in problems(chosen):
             raise InputError(f"{templates}: {problem}.", f"`lrldata templates check {templates}` lists all problems.")
-        return Phrasebook(chosen, None if chosen.language == "en" else built_in("english"))
+        spoken = find(chosen.language)
+        if spoken.code not in (language.code, "en"):
+            message = f"{templates}: its sentences are in {spoken.name} ({spoken.code}), not in {language.name}."
+            raise UsageError(
+                message, f"Build {language.code} separately, with sentences in its language or in English."
+            )
+        chosen = chosen.model_copy(update={"language": spoken.code})
+        return Phrasebook(chosen, None if spoken.code == "en" else built_in("english"), Path(templates).name)
     if templates == "native":
         name = f"native/{language.code}"
         if name not in all_built_in():

@@ -1,11 +1,13 @@
 """Map the labels of a model to the rows of the language table. Pure."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 
 from lrldata.language import Language, languages
+
+_ANY = "*"  # script in the labels of a language that is in the table without scripts
 
 
 def codes_of(labels: Iterable[str]) -> dict[str, str | None]:
@@ -16,7 +18,11 @@ def codes_of(labels: Iterable[str]) -> dict[str, str | None]:
     """
     all_labels, known = list(labels), _by_label(languages())
     wikipedia = _exceptions()["wikipedia"] if any(len(label) == 2 for label in all_labels) else {}
-    return {label: wikipedia.get(label) or known.get(label.replace("-", "_")) for label in all_labels}
+    return {label: wikipedia.get(label) or _find(label.replace("-", "_"), known) for label in all_labels}
+
+
+def _find(label: str, known: Mapping[str, str]) -> str | None:
+    return known.get(label) or known.get(f"{label.partition('_')[0]}_{_ANY}")
 
 
 @cache
@@ -39,6 +45,6 @@ def _by_label(table: tuple[Language, ...]) -> dict[str, str]:
         for code in codes:
             if len(code) in (2, 3):
                 code_of.setdefault(code, row.code)
-                for script in row.scripts:
+                for script in row.scripts or (_ANY,):
                     code_of.setdefault(f"{code}_{script}", row.code)
     return code_of

@@ -1,5 +1,6 @@
 """The page on which a speaker accepts, corrects or rejects the sentences of a template set, and saves it as TOML."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from lrldata.conceptnet.relations import relations
-from lrldata.conceptnet.verbalize import Case, Phrasebook, TemplateSet, built_in, put_into_words
+from lrldata.conceptnet.verbalize import SLOTS, Case, Phrasebook, TemplateSet, built_in, put_into_words
 from lrldata.dataset import open_dataset
 from lrldata.errors import InputError
 from lrldata.language import Language
@@ -80,7 +81,14 @@ def _sentences(templates: TemplateSet, relation: str, facts: Sequence[Fact]) -> 
                 "when": when,
                 "text": sentence,
                 "filled": _fill(templates, relation, sentence, facts),
+                "direction": _direction(sentence),
             }
+
+
+def _direction(sentence: str) -> str:
+    """Return the direction of a sentence; its slots say nothing, although a browser would read their Latin letters."""
+    words = SLOTS.sub(" ", sentence)
+    return "rtl" if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in words) else "auto"
 
 
 def _fill(templates: TemplateSet, relation: str, sentence: str, facts: Sequence[Fact]) -> list[str]:

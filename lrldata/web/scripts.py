@@ -14,12 +14,13 @@ _SAME = 0.3  # the margin of languages that differ only in spelling
 def requested_scripts(language: Language, typed: str, option: str | None) -> tuple[str, ...] | None:
     """Return the scripts in which a language is kept; None for all its scripts.
 
-    They come from --scripts, or from the tag in --lang (sr-Latn) if that is not the language's main script. Raises
-    UsageError for a script that the language does not have in the language table.
+    They come from --scripts, or from the tags in --lang (sr-Latn), unless one of these is the language's main script,
+    which stands for the language. Raises UsageError for a script that the language table does not have for it.
     """
     if option is None:
-        tags = (tag[1].title() for part in typed.split(",") if (tag := _TAG.search(part)) and _names(part, language))
-        selected = [tag for tag in tags if tag in language.scripts[1:]]
+        parts = typed.split(",")
+        tags = [tag[1].title() for part in parts if (tag := _TAG.search(part)) and _names(part, language)]
+        selected = [] if set(language.scripts[:1]) & set(tags) else tags
     else:
         names = [script.strip().title() for script in option.split(",") if script.strip()]
         selected = [script for name in names for script in COMPOSITE_SCRIPTS.get(name, (name,))]

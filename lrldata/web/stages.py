@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from lrldata.langid import NO_MODEL, LanguageModel, load_model
-from lrldata.language import Language, find
+from lrldata.language import Language, find, table_state
 from lrldata.normalize import lowered
 from lrldata.paths import state_of
 from lrldata.review.decisions import Decisions
@@ -50,7 +50,7 @@ def language_of(task: Task) -> Language:
 
 def context_of(task: Task) -> CleaningContext:
     """Load what documents are judged with, once per language, and again if one of its files has changed."""
-    return _context(task, *map(state_of, (*task.protect, Path(task.lid))))
+    return _context(task, table_state(), *map(state_of, (*task.protect, Path(task.lid))))
 
 
 @lru_cache(maxsize=4)
@@ -59,14 +59,14 @@ def _context(task: Task, *_state: object) -> CleaningContext:
     protected = open_protected(language, task.protect, benchmarks=task.benchmarks)
     if task.lid == NO_MODEL:
         return CleaningContext(language, None, protected, task.unit, task.handles, alone=task.sentences)
-    model = _model(task.lid, task.cache, state_of(Path(task.lid)))
+    model = _model(task.lid, task.cache, table_state(), state_of(Path(task.lid)))
     kin = kin_of(language, task.scripts, model.languages, model.name)
     check_known(language, model, kin)
     return CleaningContext(language, model, protected, task.unit, task.handles, kin, task.sentences)
 
 
 @lru_cache(maxsize=2)
-def _model(name: str, folder: Path, _state: object) -> LanguageModel:
+def _model(name: str, folder: Path, *_state: object) -> LanguageModel:
     """Load a model once for all languages: the largest takes almost 2 GB."""
     return load_model(name, folder)
 

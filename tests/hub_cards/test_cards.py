@@ -84,6 +84,7 @@ def test_the_samples_in_the_card_are_rows_of_the_dataset(card: str, folder: Path
     [
         ({"templates": {"name": "native/ro"}}, "--templates native"),
         ({"templates": {"name": "mine"}}, "--templates mine.toml"),
+        ({"templates": {"name": "english", "file": "english.toml", "language": "ro"}}, "--templates english.toml"),
         ({"templates": {"name": "paper"}, "settings": {"edges": "any"}}, "--templates paper --edges any"),
         ({"settings": {"edges": "start", "split": "random", "seed": 7}}, "--edges start --split random --seed 7"),
         ({"settings": {"scripts": ["any"]}}, "--scripts any"),

@@ -503,6 +503,7 @@ def test_a_script_of_the_language_is_kept_on_request() -> None:
         assert [line.reason for line in explain("\n".join(SERBIAN), serbian, scripts=scripts)] == [None] * 3
     assert requested_scripts(serbian, "sr", None) is None
     assert requested_scripts(serbian, "srp-Cyrl", None) is None
+    assert requested_scripts(serbian, "sr-Latn,sr-Cyrl", None) is None, "both"
     other = explain(f"{SERBIAN[0]}\n{ROMANIAN[1]}\n{SERBIAN[1]}", serbian, scripts=("Latn",))
     assert [line.reason for line in other] == [None, "other_language", None]
 

@@ -269,6 +269,18 @@ def test_one_toml_file_adds_templates_for_a_new_language(rows_of: Rows, tmp_path
     )
     assert "koira on eläin." in kept["text"].to_list()
     assert len(kept) == 2  # HasA falls back to English
+    foreign = line("IsA", "fi:koira", "sv:djur")
+    options = {"lang": "fi", "templates": str(file)}
+    assert rows_of([foreign], **options)[0].is_empty(), (
+        "a sentence in Finnish has no foreign terms, as with native ones"
+    )
+    assert len(rows_of([foreign], **options, edges="any")[0]) == 1
+    with pytest.raises(UsageError, match=r"fi.toml: its sentences are in Finnish \(fi\), not in Estonian"):
+        phrasebook(str(file), find("et"))
+    assert phrasebook(str(file), find("fi")).as_json()["file"] == "fi.toml"
+    other_spelling = tmp_path / "finnish.toml"
+    other_spelling.write_text(file.read_text().replace('"fi"', '"Finnish"'))
+    assert phrasebook(str(other_spelling), find("fi")).chosen.language == "fi"
     valid = file.read_text()
     for broken in ('"{start} on."', '"{start} on {end} {end}."', '"{start} \\n {end}."', '""'):
         file.write_text(valid.replace('"{start} on {end}."', broken))

@@ -7,7 +7,7 @@ import pytest
 
 from lrldata.cli.review import dataset_folder
 from lrldata.conceptnet.triples import in_scripts
-from lrldata.errors import LanguageError, UsageError
+from lrldata.errors import InputError, LanguageError, UsageError
 from lrldata.langid import codes_of, load_model
 from lrldata.language import COMPOSITE_SCRIPTS, find, find_recorded, language_name, languages, parse
 from lrldata.manifest import DATASET, read_manifest
@@ -109,6 +109,10 @@ def test_a_custom_language_is_found_and_built(
         build_web(WebConfig(**options), Progress(quiet=True))
     (dataset,) = build_web(WebConfig(**options, lid="none"), Progress(quiet=True))
     assert sum(dataset.rows.values()) == 9
+    custom_file.write_text(TALYSH.replace('["Latn", "Cyrl"]', '["Cyrl"]'), "utf-8")
+    with pytest.raises(InputError, match="wrong_script 9"):  # a session notices that the table has changed
+        build_web(WebConfig(**options, lid="none"), Progress(quiet=True))
+    custom_file.write_text(TALYSH, "utf-8")
     manifest = read_manifest(dataset.path, DATASET) or {}
     assert (manifest["settings"]["lid"], manifest["language"]["name"]) == ("none", "Talysh")
     monkeypatch.delenv("LRL_LANGUAGES")  # as for anybody who receives the dataset
@@ -163,3 +167,22 @@ def test_a_tag_with_a_script_of_the_language_is_that_language() -> None:
     assert find("fil-Latn").code == "tl", "as GlotCC calls Tagalog"
     assert (find("srp-Latn").code, find("id-Latn").code) == ("sr", "id")
     assert (find("ku-Latn").code, find("ku-Arab").code) == ("kmr", "ku")
+
+
+def test_a_second_script_is_a_row_of_its_own_with_the_same_iso_code(custom_file: Path) -> None:
+    second = '[tly_Cyrl]\nname = "Talysh in Cyrillic"\niso639_3 = "tly"\nscripts = ["Cyrl"]\n'
+    custom_file.write_text(TALYSH + second + second.replace("tly", "ug").replace('"ug"', '"uig"'), "utf-8")
+    assert (find("tly_Cyrl").hub_code, find("tly-Cyrl").code, find("tly").code) == ("tly", "tly_Cyrl", "tly")
+    assert find("ug_Cyrl").scripts == ("Cyrl",)
+    custom_file.write_text(TALYSH + second.replace('iso639_3 = "tly"\n', ""), "utf-8")
+    assert find("tly_Cyrl").hub_code == "tly"
+    custom_file.write_text(TALYSH + TALYSH.replace("[tly]", "[tlx]"), "utf-8")
+    with pytest.raises(LanguageError, match="already known as Talysh"):
+        find("tly")
+
+
+def test_labels_of_a_language_without_scripts_are_known_in_every_script(custom_file: Path) -> None:
+    custom_file.write_text('[tly]\nname = "Talysh"\n', "utf-8")
+    assert codes_of(["tly_Latn", "tly-Cyrl", "tly", "ron_Latn"]) == dict.fromkeys(
+        ("tly_Latn", "tly-Cyrl", "tly"), "tly"
+    ) | {"ron_Latn": "ro"}

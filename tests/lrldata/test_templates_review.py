@@ -1,6 +1,9 @@
 """Template sets: forms by part of speech, spacing, capitals, and the page on which speakers correct them."""
 
 import asyncio
+import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -216,3 +219,21 @@ def test_an_earlier_review_is_kept_and_forms_by_part_of_speech_are_reviewed(tmp_
     assert "UsedFor" not in after.relations
     assert after.end_is == {"verb": {"IsA": forms["verb"]["IsA"]}}
     assert after.reviewed_by == ("Ana",)
+
+
+def test_sentences_are_shown_in_their_own_direction() -> None:
+    for code, direction in (("ug", "rtl"), ("ro", "auto")):
+        page = templates_page(phrasebook("native", find(code)).chosen, find(code), {})
+        assert set(re.findall(r'<input class="sentence".*? dir="(.*?)"', page)) == {direction}
+
+
+def test_a_language_without_sentences_is_told_to_write_some(
+    lrldata: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    for options, message in (
+        ([], "No sentences in Quechua (qu) yet. Write a file like"),
+        (["--templates", "english"], "has sentences in English, not in Quechua"),
+    ):
+        result = lrldata("templates", "review", "--lang", "qu", *options)
+        assert result.returncode == 2
+        assert message in " ".join(result.stderr.split())
