@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from hub_cards.cards.lint import is_repository
 from hub_cards.config import PushConfig, load_push_config
 from lrldata.arguments import call_of, naming_arguments, with_options
-from lrldata.engine import environment_variables
 from lrldata.errors import UsageError
 from lrldata.folder import prevent_exchange
 from lrldata.forks import refuse_forked
@@ -109,9 +107,7 @@ def push(lang: str | Language | Iterable[str | Language] | None = None, **option
     languages = None if lang is None else as_typed(lang)
     call = call_of(PushOptions, options, lang=languages)
     with naming_arguments(PushOptions.__annotations__.keys() | {"lang"}):
-        settings = read_settings(call.config, call.flags)
-        with at_endpoint(settings):  # for this call only
-            return push_settings(settings, call.progress)
+        return push_settings(read_settings(call.config, call.flags), call.progress)
 
 
 def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
@@ -121,11 +117,6 @@ def read_settings(file: Path | None, flags: Mapping[str, Any]) -> PushConfig:
     return load_push_config(file, defaults | dict(flags))
 
 
-def at_endpoint(settings: PushConfig) -> AbstractContextManager[None]:
-    """Set the address that huggingface_hub 0.36 reads when it is imported, in place of the endpoint of each call."""
-    return environment_variables({"HF_ENDPOINT": settings.endpoint.rstrip("/")} if settings.endpoint else {})
-
-
 def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
     """Plan the publication, and carry it out unless it is a dry run. Raises LrlError."""
     with many_imports("push"):
@@ -133,10 +124,11 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
         from hub_cards.publish.hub import Hub, plain_client  # noqa: PLC0415
         from hub_cards.publish.publish import collect, prepare, publish  # noqa: PLC0415
 
-    hub = Hub((settings.endpoint or PUBLIC).rstrip("/"), allow_http=settings.allow_http)
+    endpoint = (settings.endpoint or PUBLIC).rstrip("/")
+    hub = Hub(endpoint, allow_http=settings.allow_http)
     keep_out(hub.token or "")
     folders = prevent_exchange(artifacts_of(settings.out, settings.lang))
-    with plain_client(), folders:  # publish exactly what was planned
+    with plain_client(endpoint), folders:  # publish exactly what was planned
         prepared = prepare(settings, hub, progress)
         if settings.dry_run:
             return Pushed(prepared)
@@ -163,6 +155,7 @@ def render_card(path: AnyPath, *, namespace: str = "my-org", out: AnyPath | None
         StorageError: If the folder is unfinished or damaged.
 
     """
+    refuse_forked()
     with many_imports("push"):
         from hub_cards.publish.local import render  # noqa: PLC0415 -- imports the plotting libraries
 
@@ -187,6 +180,7 @@ def check_card(path: AnyPath, *, namespace: str = "my-org") -> list[str]:
         InputError: If the file is not valid UTF-8.
 
     """
+    refuse_forked()
     with many_imports("push"):
         from hub_cards.publish.local import check  # noqa: PLC0415 -- imports the plotting libraries
 

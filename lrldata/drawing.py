@@ -4,7 +4,9 @@ import resource
 import subprocess
 import sys
 from functools import cache
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from lrldata.errors import StorageError
 from lrldata.output import size
@@ -18,6 +20,18 @@ _TRIAL = (
 def drawable(text: str) -> str:
     """Return a text without control characters, which would make the drawing engine end the process."""
     return "".join(filter(str.isprintable, text))
+
+
+def png_of(chart: Any) -> bytes:
+    """Return an Altair chart as a PNG in the default theme, even if a session uses another. Raises StorageError."""
+    check_drawing()
+    import altair as alt  # noqa: PLC0415 -- optional for a fit, as is its renderer
+
+    themes = alt.theme if hasattr(alt, "theme") else alt.themes  # before Altair 5.5
+    image = BytesIO()
+    with themes.enable("default"):
+        chart.save(image, format="png", scale_factor=2)
+    return image.getvalue()
 
 
 def check_drawing() -> None:

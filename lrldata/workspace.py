@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from lrldata.arguments import naming_arguments
 from lrldata.dataset import open_dataset
-from lrldata.errors import StorageError
+from lrldata.errors import StorageError, UsageError
 from lrldata.forks import refuse_forked
 from lrldata.language import Language, find, find_recorded, parse
 from lrldata.layout import ADAPTERS, DATASETS, TASK_RUNS, dataset_path, finished
 from lrldata.ledger import Ledger, from_json
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, read_manifest
 from lrldata.settings import AnyPath, as_path
 
 if TYPE_CHECKING:
@@ -67,17 +67,17 @@ class Dataset:
     @property
     def manifest(self) -> dict[str, Any]:
         """Return the manifest: input, settings, libraries, ledger, file hashes. Raises StorageError."""
-        return _open_in_session(self.path)[0]
+        return self._open()[0]
 
     def to_frame(self) -> "pl.DataFrame":
         """Return all rows as a Polars frame with a column `split`. Raises StorageError."""
-        return _open_in_session(self.path)[1].collect()
+        return self._open()[1].collect()
 
     def load(self) -> Any:
         """Return the rows as a datasets.DatasetDict of all non-empty splits. Raises StorageError."""
         from datasets import load_dataset  # noqa: PLC0415 -- takes a second
 
-        manifest, _ = _open_in_session(self.path)  # reports damage with a clear message
+        manifest, _ = self._open()  # reports damage with a clear message
         path = str(self.path.absolute())
         folder = escape(path)
         if folder == path:
@@ -93,6 +93,17 @@ class Dataset:
         refuse_forked()
         with naming_arguments({"out"}):
             return write_report(self.path, None if out is None else as_path(out, "out"))
+
+    def _open(self) -> "tuple[dict[str, Any], pl.LazyFrame]":
+        self.check_current()
+        return _open_in_session(self.path)
+
+    def check_current(self) -> None:
+        """Raise UsageError if the folder now has another version, which `rows` and `version` do not describe."""
+        held = read_manifest(self.path, DATASET)
+        if held and held["version"] != self.version:
+            message = f"{self.path}: was rebuilt as version {held['version']}; this is version {self.version}."
+            raise UsageError(message, f"Open it again: lrldata.Dataset.open({str(self.path)!r}).")
 
     def as_json(self) -> dict[str, Any]:
         """Return the dataset as JSON-like values."""

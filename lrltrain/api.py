@@ -104,6 +104,7 @@ def _data_options(data: Dataset | Language | AnyPath, options: Mapping[str, Any]
                 Dataset.open(folder)  # raises the error that explains the problem
             return {"lang": data}
         data = Dataset.open(folder)
+    data.check_current()
     if options.get("dataset") is not None:
         raise UsageError("dataset: `data` is already a dataset.", "Give only one of the two.")
     source = {} if options.get("source") is not None else {"source": data.source}  # a different source is refused later
@@ -187,6 +188,8 @@ def evaluate(
     on_training_data = (
         explicit.get("task", "pppl") == "pppl" and "data" not in explicit and all(item.dataset for item in fitted)
     )
+    for fitted_adapter in fitted:
+        fitted_adapter.check_current(with_dataset=on_training_data)
     groups: dict[tuple[Path | None, Path | None, Path | None], list[int]] = {}
     for number, fitted_adapter in enumerate(fitted):
         base = None if "base" in explicit else fitted_adapter.base_folder

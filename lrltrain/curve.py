@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrldata.drawing import check_drawing, drawable
+from lrldata.drawing import drawable, png_of
 
 
 def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: Path) -> None:
@@ -13,7 +13,6 @@ def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: P
 
     Values that are not numbers are skipped: the log may come from a checkpoint, and a failed plot would end the run.
     """
-    check_drawing()
     import altair as alt  # noqa: PLC0415 -- optional for a fit, as is its renderer
 
     rows = [
@@ -30,7 +29,7 @@ def draw_losses(log: Sequence[Mapping[str, Any]], best: int, title: str, path: P
     dots = base.mark_point(filled=True, size=25).transform_filter("datum.split == 'validation'")
     rule = alt.Chart(alt.Data(values=[{"step": best}])).mark_rule(strokeDash=[4, 4], color="#57606a").encode(x="step:Q")
     chart = (base.mark_line() + dots + rule).properties(width=480, height=260, title=drawable(title))
-    chart.save(str(path), scale_factor=2)
+    path.write_bytes(png_of(chart))
 
 
 def _is_number(value: object) -> bool:

@@ -266,9 +266,9 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
 def quiet() -> Iterator[None]:
     """Suppress the libraries' progress bars and their irrelevant warnings (about a pooler or a tied head)."""
     verbosity, show_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         yield
     finally:
         logging.set_verbosity(verbosity)

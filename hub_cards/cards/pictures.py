@@ -1,13 +1,12 @@
 """A dataset's ledger as a picture."""
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
 import altair as alt
 import vl_convert  # noqa: F401 -- altair draws with it, and reports its absence as another error
 
-from lrldata.drawing import check_drawing
+from lrldata.drawing import png_of
 
 KEPT, DROPPED = "#1f6feb", "#9aa5b1"
 
@@ -31,8 +30,4 @@ def draw_ledger(ledger: Mapping[str, Any], source: str) -> bytes:
     )
     labels = base.mark_text(align="left", dx=4).encode(text="label:N")
     title = f"{source}: {came_in:,} rows, kept and dropped"
-    chart = (bars + labels).properties(width=480, height=alt.Step(22), title=title)
-    check_drawing()
-    image = BytesIO()
-    chart.save(image, format="png", scale_factor=2)
-    return image.getvalue()
+    return png_of((bars + labels).properties(width=480, height=alt.Step(22), title=title))

@@ -88,9 +88,9 @@ def push_command(
     )
     progress = Progress(quiet)
     with libraries():
-        from hub_cards.api import at_endpoint, push_settings, read_settings
+        from hub_cards.api import push_settings, read_settings
     settings = read_settings(config, flags)
-    with at_endpoint(settings), progress.waiting("Loading libraries"), libraries():
+    with progress.waiting("Loading libraries"), libraries():
         from hub_cards.cli import tables
         from hub_cards.publish.publish import refuse_conflicts
     pushed = push_settings(settings, progress)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, file_download, get_token
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # type: ignore[attr-defined]
@@ -25,21 +25,35 @@ from lrldata.network import is_private
 MAIN = "main"
 LONGEST_TITLE = 59  # characters of a collection's title that the Hub accepts
 IN_MEMORY = 4_000_000  # bytes; a file up to this size is read into memory before it is uploaded
+_FORM = "HUGGINGFACE_CO_URL_TEMPLATE"
 _MAY_WRITE = {"admin", "write", "contributor"}
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token with write access."
 
 
 @contextmanager
-def plain_client() -> Iterator[None]:
-    """Disable progress bars and Xet, which not all versions of huggingface_hub support; restore both on exit."""
-    bars, xet = not are_progress_bars_disabled(), constants.HF_HUB_DISABLE_XET
-    constants.HF_HUB_DISABLE_XET = True  # read in each upload; the environment variable is read only on import
+def plain_client(endpoint: str) -> Iterator[None]:
+    """Disable progress bars and Xet, which not all versions of huggingface_hub support; restore both on exit.
+
+    huggingface_hub 0.36 forms and parses some addresses with its default endpoint, so that is set too.
+    """
+    bars = not are_progress_bars_disabled()
+    # Read in each call, whereas the environment variables are read only on import.
+    settings: list[tuple[Any, str, Any]] = [(constants, "HF_HUB_DISABLE_XET", True)]
+    if form := getattr(file_download, _FORM, ""):  # newer versions do not have it
+        settings += [
+            (constants, "ENDPOINT", endpoint),
+            (file_download, _FORM, endpoint + form[len(constants.ENDPOINT) :]),
+        ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in settings]
+    for module, name, value in settings:
+        setattr(module, name, value)
     if bars:
         disable_progress_bars()
     try:
         yield
     finally:
-        constants.HF_HUB_DISABLE_XET = xet
+        for module, name, value in before:
+            setattr(module, name, value)
         if bars:
             enable_progress_bars()
 

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lrldata.dataset import content_of
 from lrldata.errors import ModelError, UsageError
 from lrldata.language import Language, find
 from lrldata.layout import adapter_path, source_of_adapter
-from lrldata.manifest import ADAPTER, fingerprint, identity, is_unchanged, made_with, read_manifest
+from lrldata.manifest import ADAPTER, DATASET, fingerprint, identity, is_unchanged, made_with, read_manifest
 from lrldata.output import note
 from lrldata.versions import other_versions
 from lrltrain.artifact import NOT_NEEDED, open_adapter
@@ -65,10 +66,26 @@ class Adapter:
         """Return the lowest loss on the validation split, in nats per label."""
         return float(self.manifest["trained"]["validation_loss"])
 
+    def check_current(self, *, with_dataset: bool = False) -> None:
+        """Raise UsageError if another adapter is now in the folder, or, `with_dataset`, other rows in its dataset."""
+        held = read_manifest(self.path, ADAPTER)
+        if held and held["outputs"] != self.manifest["outputs"]:
+            message = f"{self.path}: the adapter has been replaced by another one since."
+            raise UsageError(message, "Train again, and give each adapter a name of its own with `variant`.")
+        rows = read_manifest(self.dataset, DATASET) if with_dataset and self.dataset else None
+        trained_on = self.manifest["inputs"][0]
+        if self.dataset and rows and trained_on.get("content") not in (None, content_of(rows)):
+            message = f"{self.dataset}: has other rows than when {self.name} was trained on it."
+            raise UsageError(message, "Its test split may contain training lines. Train again, or give `data`.")
+
     def load(self, model: Any) -> Any:
-        """Put it into a transformers model and activate it; see `lrltrain.load_adapter`. Raises ModelError."""
+        """Put it into a transformers model and activate it; see `lrltrain.load_adapter`.
+
+        Raises ModelError, or UsageError if it has been replaced.
+        """
         from lrltrain.modules.load import load_adapter  # noqa: PLC0415
 
+        self.check_current()
         return load_adapter(model, self.path)
 
     def as_json(self) -> dict[str, Any]:

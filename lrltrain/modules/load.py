@@ -75,6 +75,7 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
     fault = next(faults(config), None)
     if fault:
         raise ModelError(f"{source}: {name}: {fault}.", "An adapter's own code is never run.")
+    model = _uncompiled(model)
     with isolated_session():
         stack = load_fusion(folder, model) if is_fusion else load_adapter_files(folder, model)
         existing = inserted(model)
@@ -86,11 +87,21 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
         if stack.coupling is not None and any(other.coupling is not None for other in existing):
             note(f"note: {source}: its invertible adapter is not used, as the model already has one.")
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
-        insert(model, stack)
-        if not existing and output_differs(folder, model):
-            note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
+        try:
+            insert(model, stack)
+            if not existing and output_differs(folder, model):
+                note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
+        except BaseException:  # such as an interrupt in a notebook
+            take_out(model)
+            insert(model, *existing)
+            raise
     torch.compiler.reset()  # code compiled earlier does not include the adapter
     return stack
+
+
+def _uncompiled(model: Any) -> Any:
+    """Return the model inside one from torch.compile, whose weights have other names."""
+    return getattr(model, "_orig_mod", model)
 
 
 def _base_sentence(folder: Path) -> str:
@@ -127,6 +138,7 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
         >>> stack = lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-lora")
         >>> lrltrain.save_adapter(model, "further-trained")
     """
+    model = _uncompiled(model)
     stacks = [stack for stack in inserted(model) if name is None or name in stack.names]
     if len(stacks) != 1:
         available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)
@@ -194,6 +206,7 @@ def unload_adapter(model: Any, name: str | None = None) -> None:
         >>> lrltrain.unload_adapter(model)
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ug-glotcc-seq_bn")
     """
+    model = _uncompiled(model)
     kept = [stack for stack in inserted(model) if name is not None and name not in stack.names]
     if name is not None and len(kept) == len(inserted(model)):
         available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lrldata.errors import InputError, UsageError
+from lrldata.forks import refuse_forked
 from lrldata.layout import ADAPTERS, CARDS, DATASETS, REPORT, SCORES_FOLDER
 from lrldata.manifest import reporting_invalid_content, write_text
 from lrldata.output import note
@@ -47,6 +48,7 @@ class Report:
 
     def to_frame(self) -> "pl.DataFrame":
         """Return the scores of results.csv as a Polars frame with one row per score."""
+        refuse_forked()
         return read_scores(self.page.parent / RESULTS)
 
     def _repr_html_(self) -> str:

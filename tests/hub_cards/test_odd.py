@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import point_at
+from clients import TOKEN, point_at
 from huggingface_hub import HfApi, constants
 from manifests import change, unseal
 from stores import commits, git, store, tags
@@ -210,6 +212,19 @@ def test_an_endpoint_applies_to_one_call_only(hub: Hub, push: Any, monkeypatch: 
     assert settings.endpoint == hub.endpoint
     assert "HF_ENDPOINT" not in os.environ
     assert read_settings(None, {"lang": "ro", "namespace": "my-org"}).endpoint is None
+
+
+def test_an_endpoint_in_python_applies_to_one_call_only(hub: Hub, workspace: Path) -> None:
+    call = f"hub_cards.push('ro', namespace='my-org', out={str(workspace)!r}, endpoint={hub.endpoint!r}, quiet=True)"
+    for first in ("", "from huggingface_hub import constants; "):  # huggingface_hub reads its variables on import
+        last = "from huggingface_hub import constants; print(constants.ENDPOINT)"
+        script = f"{first}import hub_cards; {call}; {last}"
+        environment = {key: value for key, value in os.environ.items() if key != "HF_ENDPOINT"} | {"HF_TOKEN": TOKEN}
+        result = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.splitlines()[-1] == "https://huggingface.co"
 
 
 def test_an_endpoint_may_end_in_a_slash_and_a_wrong_one_fails_with_a_message(hub: Hub, push: Any) -> None:

@@ -6,11 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import altair as alt
 import pytest
 from PIL import Image
 
 from hub_cards.cards.page import card_page
-from hub_cards.cards.pictures import KEPT
+from hub_cards.cards.pictures import KEPT, draw_ledger
 from hub_cards.publish import local
 from lrldata.report.html import policy
 
@@ -119,3 +120,11 @@ def test_the_contents_of_a_sample_are_shown_and_not_run() -> None:
     assert "<script>" not in page
     for shown in ("&lt;script&gt;", "&lt;b&gt;", "&lt;i&gt;", "&lt;x&gt;", "&lt;y&gt;"):
         assert shown in page
+
+
+def test_the_picture_of_a_ledger_does_not_depend_on_the_session_s_theme() -> None:
+    ledger = {"in": {"rows": 3}, "kept": {"rows": 2}, "dropped": {"short_line": {"rows": 1}}}
+    themes = alt.theme if hasattr(alt, "theme") else alt.themes  # before Altair 5.5
+    plain = draw_ledger(ledger, "web")
+    with themes.enable("dark"):
+        assert draw_ledger(ledger, "web") == plain

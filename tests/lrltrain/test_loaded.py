@@ -178,6 +178,36 @@ def test_a_model_compiled_before_loading_uses_the_adapter(kind: str, tmp_path: P
         assert torch.allclose(compiled(IDS).logits, plain, atol=1e-5)
 
 
+def test_an_adapter_of_a_compiled_model_is_saved_with_the_model_s_own_names(tmp_path: Path) -> None:
+    model = model_of("bert")
+    compiled = torch.compile(model, backend="eager")
+    lrltrain.load_adapter(compiled, write_adapter("bert", "lora", tmp_path / "a"))
+    lrltrain.save_adapter(compiled, tmp_path / "compiled")
+    lrltrain.save_adapter(model, tmp_path / "plain")
+    for file in sorted(path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*.*")):
+        assert (tmp_path / "compiled" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
+    lrltrain.unload_adapter(compiled)
+    lrltrain.load_adapter(model, tmp_path / "compiled")
+
+
+def test_an_interrupted_load_leaves_the_model_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("bert")
+    with torch.no_grad():
+        plain = model(IDS).logits
+
+        def interrupt(*_: object) -> bool:
+            raise KeyboardInterrupt
+
+        folder = write_adapter("bert", "seq_bn", tmp_path / "a")
+        with monkeypatch.context() as patched:
+            patched.setattr("lrltrain.modules.load.output_differs", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                lrltrain.load_adapter(model, folder)
+        assert torch.equal(model(IDS).logits, plain)
+        lrltrain.load_adapter(model, folder)
+        assert not torch.equal(model(IDS).logits, plain)
+
+
 def test_a_fusion_folder_may_contain_files_of_the_operating_system(tmp_path: Path) -> None:
     model = model_of("bert")
     save_fusion(tmp_path, model, fusion_of(model))

@@ -17,6 +17,7 @@ import lrldata
 import lrltrain
 from hub_cards.config import PushConfig
 from hub_cards.local_hub import start
+from lrldata.errors import UsageError
 from lrldata.output import note
 from lrltrain import api
 from lrltrain.config import EvalConfig, FitConfig
@@ -106,15 +107,33 @@ def test_from_a_dataset_to_a_publication_plan(
 def test_a_card_stays_correct_when_its_dataset_is_rebuilt(dataset: lrldata.Dataset, tmp_path: Path) -> None:
     adapter = lrltrain.fit(dataset, method="lora", cache=tmp_path / "cache", **SMALL)
     before = hub_cards.render_card(adapter.path, out=tmp_path / "before").markdown.read_text("utf-8")
+    (sample,) = dataset.manifest["inputs"]
     lrldata.build("ro", sample=True, edges="start", out=tmp_path, cache=tmp_path / "cache", quiet=True)
     after = hub_cards.render_card(adapter.path, out=tmp_path / "after").markdown.read_text("utf-8")
     for fragment in ("license: cc0-1.0", "the built-in sample of sentences", "--source conceptnet --sample"):
         assert fragment in before
         assert fragment in after
-    (sample,) = dataset.manifest["inputs"]
     assert sample["sha256"] in before
     assert sample["sha256"] in after
     assert "\\`" not in before
+
+
+def test_objects_of_what_was_replaced_are_refused(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"method": "lora", "cache": tmp_path / "cache", **SMALL}
+    first = lrltrain.fit(dataset, learning_rate=1e-3, **options)
+    second = lrltrain.fit(dataset, learning_rate=2e-3, overwrite=True, **options)
+    for call in (lambda: lrltrain.evaluate([first, second], limit=3), lambda: first.load(None)):
+        with pytest.raises(UsageError, match=r"conceptnet-lora: the adapter has been replaced.*`variant`"):
+            call()
+    assert lrltrain.evaluate(second, limit=3, resamples=100).texts
+    lrldata.build("ro", sample=True, split="random", out=tmp_path, cache=tmp_path / "cache", quiet=True)
+    with pytest.raises(UsageError, match=r"conceptnet: has other rows than when .*Its test split may"):
+        lrltrain.evaluate(second, limit=3)
+    assert lrltrain.evaluate(second, data=dataset.path, limit=3, resamples=100).texts, "as asked for"
+    uses = (dataset.to_frame, dataset.load, lambda: dataset.manifest, lambda: lrltrain.fit(dataset, **options))
+    for use in uses:
+        with pytest.raises(UsageError, match=r"was rebuilt as version 1\.1\.0; this is version 1\.0\.0"):
+            use()
 
 
 def test_a_base_model_in_a_folder_need_not_be_named_again(dataset: lrldata.Dataset, tmp_path: Path) -> None:
