@@ -61,7 +61,7 @@ def open_task(
     else:
         opened = _in_folder(task, Path(data), language, own_labels=own_labels)
     if own_labels:
-        opened = _distinct(opened.with_labels(labels_of(task, opened.splits, opened.provenance["name"])))
+        opened = named_apart(opened.with_labels(labels_of(task, opened.splits, opened.provenance["name"])))
     for split, items in opened.splits.items():
         if not items.labels:
             raise InputError(f"{opened.provenance['name']}: its split {split} contains no items.", HINTS[task])
@@ -90,7 +90,7 @@ def check_apart(data: str | Path | None, task: Task, languages: Iterable[Languag
         )
 
 
-def _distinct(data: TaskData) -> TaskData:
+def named_apart(data: TaskData) -> TaskData:
     """Return data of a folder with another name if it has labels of its own but the name of a published set."""
     name = data.provenance["name"]
     if "labels" not in data.provenance or "id" in data.provenance or name not in PUBLISHED:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from lrldata.errors import InputError, UsageError
 from lrldata.language import Language
 from lrltrain.evaluation.items import Task, TaskData
 from lrltrain.evaluation.own_labels import labels_of
-from lrltrain.evaluation.tasks import OWN_READERS, READERS, find_sets, read_set, split_file
+from lrltrain.evaluation.tasks import OWN_READERS, READERS, find_sets, named_apart, read_set, split_file
 
 
 class Example(NamedTuple):
@@ -55,6 +55,9 @@ def open_test_sets(
         with_train = shots or (own_labels and split_file(folder, "train"))
         task_data = read_set(task, folder, language, ("test", "train") if with_train else ("test",), readers)
         labels = labels_of(task, task_data.splits, task_data.provenance["name"]) if own_labels else None
+        if labels is not None:
+            name = named_apart(task_data.with_labels(labels)).provenance["name"]
+            task_data = replace(task_data, provenance=task_data.provenance | {"name": name})
         sets.append(_open(task_data, language, labels))
     return sets
 

@@ -13,6 +13,7 @@ from lrltrain.config import load_eval_config
 from lrltrain.evaluation.items import LABELS, SPLITS
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
 from lrltrain.evaluation.tasks import open_task
+from lrltrain.prompting.examples import open_test_sets
 
 YORUBA = find("yo")
 NEWS = "category\theadline\ttext\n" + "".join(
@@ -300,3 +301,5 @@ def test_a_task_is_transferred_to_a_set_with_only_labels_of_the_task(tmp_path: P
 def test_a_set_has_a_name_of_its_own(folder: str, name: str, tmp_path: Path) -> None:
     write(tmp_path / folder, NEWS)
     assert open_task("topic", str(tmp_path / folder), YORUBA, own_labels=True).provenance["name"] == name
+    (test_set,) = open_test_sets(tmp_path / folder, "topic", YORUBA, 0, own_labels=True)
+    assert (test_set.name, test_set.provenance["name"]) == (name, name)
