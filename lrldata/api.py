@@ -1,6 +1,7 @@
 """The Python API of lrldata, imported lazily by `import lrldata`. The commands run the same pipelines."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
@@ -201,7 +202,7 @@ def identify(
     """Identify the language of each text.
 
     Args:
-        texts: The texts. A line end counts as a space, and None as a text without letters.
+        texts: The texts. A line end counts as a space, and None or NaN as a text without letters.
         lid: "compact" (built in), "glotlid", "lid176", or the path of a fastText model.
         cache: The folder for a model that is downloaded from the Hub.
 
@@ -224,7 +225,8 @@ def identify(
         raise UsageError("texts: this is one text, not a list.", "Give a list of texts.")
     if not isinstance(texts, Iterable):
         raise UsageError(f"texts: {texts!r:.60} is not a list of texts.", "Give a list of texts.")
-    inputs = ["" if text is None else text for text in texts]
+    given: Iterable[Any] = texts  # also NaN, which stands for None in pandas
+    inputs = ["" if text is None or (isinstance(text, float) and isnan(text)) else text for text in given]
     if invalid := [text for text in inputs if not isinstance(text, str)]:
         raise UsageError(f"texts: {invalid[0]!r:.60} is not a text.", "Give a list of texts; None is allowed.")
     with naming_arguments({"lid", "cache"}):

@@ -68,7 +68,10 @@ def plain(value: Any) -> Any:
 
 def is_several(value: Any) -> bool:
     """Return whether an argument holds several values: a list, a generator, an array, but not text or a table."""
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
+    is_table = hasattr(value, "columns")
+    return isinstance(value, Iterable) and not (
+        is_table or isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
+    )
 
 
 def _is_list(annotation: Any) -> bool:

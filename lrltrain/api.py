@@ -71,7 +71,7 @@ def fit(data: Any, **options: Any) -> Any:
     several = list(data) if is_list else [data]
     if invalid := [item for item in several if not isinstance(item, Dataset | Language | str | Path)]:
         raise UsageError(
-            f"data: {invalid[0]!r:.60} is not a dataset.", "Give a dataset of lrldata, its folder, or a language."
+            f"data: {_shown(invalid[0])} is not a dataset.", "Give a dataset of lrldata, its folder, or a language."
         )
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [
@@ -89,6 +89,11 @@ def fit(data: Any, **options: Any) -> Any:
         with isolated_session():
             adapters = fit_all(settings, calls[0].progress) if calls else []
     return adapters if is_list else adapters[0]
+
+
+def _shown(value: object) -> str:
+    """Return a wrong argument as text; of a table, its type."""
+    return type(value).__name__ if hasattr(value, "columns") else f"{value!r:.60}"
 
 
 def _data_options(data: Dataset | Language | AnyPath, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +222,7 @@ def _language_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _measured(adapters: "Sequence[Adapter | AnyPath]", options: dict[str, Any]) -> Scores:
     """Measure adapters on the same data. Raises LrlError if the data, model or an adapter cannot be used."""
     if not isinstance(data := options.get("data"), str | Path | None):
-        raise UsageError(f"data: {data!r:.60} is not a path.", "Give a dataset, a path or an id on the Hub.")
+        raise UsageError(f"data: {_shown(data)} is not a path.", "Give a dataset, a path or an id on the Hub.")
     call = call_of(EvalOptions, options, adapter=adapters)
     with naming_arguments(EvalOptions.__annotations__.keys() | {"adapter"}):
         settings = load_eval_config(call.config, call.flags)

@@ -29,7 +29,8 @@ KINDS = (
     f"{', '.join(TYPES)}; text files and tables except .parquet may be compressed "
     f"({', '.join(ENDINGS[:-1])} or {ENDINGS[-1]})"
 )
-HIDDEN = {"__MACOSX"}  # in addition to names that begin with a dot
+HIDDEN = {"__MACOSX"}  # in addition to names that begin with one of these; Word locks an open file with ~$name.docx
+_HIDDEN_BY = (".", "~$")
 NAMED = 100  # how many names of files left out are kept per reason
 SHOWN = 3  # how many of them are shown
 
@@ -216,7 +217,7 @@ class _Walk:
             name, path = above + entry.name, Path(entry.path)
             if entry.name in written:
                 continue
-            if entry.name.startswith(".") or entry.name in HIDDEN:
+            if entry.name.startswith(_HIDDEN_BY) or entry.name in HIDDEN:
                 self.inputs.leave_out("hidden", name)
             elif entry.is_symlink():
                 self.links.append((name, path))

@@ -74,9 +74,9 @@ def test_a_single_path_means_a_list_of_one(tmp_path: Path) -> None:
 
 
 def test_identify_accepts_nulls_and_refuses_other_types() -> None:
-    predictions = lrldata.identify(iter(["Aceasta este o propoziție.", None]))
-    assert [prediction.labels[:1] for prediction in predictions] == [("ro",), ()]
-    for wrong in (float("nan"), 0):
+    predictions = lrldata.identify(iter(["Aceasta este o propoziție.", None, float("nan")]))  # as in a column of pandas
+    assert [prediction.labels[:1] for prediction in predictions] == [("ro",), (), ()]
+    for wrong in (1.5, 0):
         with pytest.raises(UsageError, match=f"texts: {wrong} is not a text"):
             lrldata.identify(["da", wrong])  # type: ignore[list-item]
     for call in (lrldata.identify, lambda texts: lrldata.explain(texts, "ro")):

@@ -153,6 +153,7 @@ def test_every_file_below_a_folder_is_read_or_listed(tmp_path: Path) -> None:
     for path in [*readable, folder / ".git" / "notes.txt"]:
         path.write_text(next(texts), "utf-8")
     (folder / "__MACOSX" / "._one.txt").write_bytes(b"\0\xff")
+    (folder / "~$one.docx").write_bytes(b"\x03Ana")
     (folder / "._one.txt").write_bytes(b"\0\xff")
     (folder / "page.xml").write_text("<p>x</p>")
     (folder / "link").symlink_to(elsewhere)
@@ -169,7 +170,7 @@ def test_every_file_below_a_folder_is_read_or_listed(tmp_path: Path) -> None:
         "sub.jsonl/part.txt",
     ]
     assert manifest["left_out"] == {
-        "hidden": {"count": 3, "names": ["._one.txt", ".git", "__MACOSX"]},
+        "hidden": {"count": 4, "names": ["._one.txt", ".git", "__MACOSX", "~$one.docx"]},
         "unknown_type": {"count": 1, "names": ["page.xml"]},
         "again": {"count": 1, "names": ["linked.txt"]},
         "circle": {"count": 2, "names": ["sub.jsonl/loop", "up"]},
@@ -177,7 +178,7 @@ def test_every_file_below_a_folder_is_read_or_listed(tmp_path: Path) -> None:
         "not_regular": {"count": 1, "names": ["pipe.txt"]},
     }
     assert dataset.as_json()["left_out"] == manifest["left_out"]
-    assert "left out, hidden: 3 (._one.txt, .git, __MACOSX)" in list(describe_left_out(manifest["left_out"]))
+    assert "left out, hidden: 4 (._one.txt, .git, __MACOSX, ...)" in list(describe_left_out(manifest["left_out"]))
 
 
 def test_left_out_files_are_recorded_only_if_there_are_any(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from clients import TOKEN, go_online
@@ -279,6 +280,7 @@ def test_prompted_scores_convert_to_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.report("nowhere", out=3), "out: 3 is not a path."),  # type: ignore[arg-type]
         (lambda: lrltrain.fit(""), "data: no dataset given."),
         (lambda: lrltrain.fit({"train": 1}), "data: {'train': 1} is not a dataset."),  # type: ignore[call-overload]
+        (lambda: lrltrain.fit(pl.DataFrame({"text": ["a"]})), "data: DataFrame is not a dataset."),  # type: ignore[call-overload]
         (lambda: lrltrain.fit(b"ro"), "data: b'ro' is not a dataset."),  # type: ignore[call-overload]
         (lambda: lrltrain.prompt(np.array([]), model="x"), "lang: no language given."),  # type: ignore[arg-type]
         (lambda: lrldata.explain("Un text.", "ro", scripts=[1]), "scripts: [1] is not a script."),  # type: ignore[list-item]
