@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -22,14 +23,20 @@ def drawable(text: str) -> str:
     return "".join(filter(str.isprintable, text))
 
 
-def png_of(chart: Any) -> bytes:
-    """Return an Altair chart as a PNG in the default theme, even if a session uses another. Raises StorageError."""
-    check_drawing()
+def altair_theme(name: str = "default") -> AbstractContextManager[Any]:
+    """Return a context in which Altair draws with a theme; a session may have enabled another one."""
     import altair as alt  # noqa: PLC0415 -- optional for a fit, as is its renderer
 
-    themes = alt.theme if hasattr(alt, "theme") else alt.themes  # before Altair 5.5
+    themes = alt.theme if hasattr(getattr(alt, "theme", None), "enable") else alt.themes  # before Altair 5.5
+    context: AbstractContextManager[Any] = themes.enable(name)
+    return context
+
+
+def png_of(chart: Any) -> bytes:
+    """Return an Altair chart as a PNG in Altair's default theme. Raises StorageError."""
+    check_drawing()
     image = BytesIO()
-    with themes.enable("default"):
+    with altair_theme():
         chart.save(image, format="png", scale_factor=2)
     return image.getvalue()
 

@@ -40,9 +40,16 @@ AnyPath = str | Path | HasPath  # what functions accept as a path
 
 
 def unwrap_path(value: Any) -> Any:
-    """Return the path of an object that has a folder; anything else unchanged."""
+    """Return the path of an object that has a folder; anything else unchanged.
+
+    Raises UsageError for a dataset or adapter that has been replaced since.
+    """
     path = getattr(value, "path", None)
-    return path if isinstance(path, Path) else value
+    if not isinstance(path, Path):
+        return value
+    if check_current := getattr(value, "check_current", None):
+        check_current()
+    return path
 
 
 def as_path(value: object, name: str = "") -> Path:

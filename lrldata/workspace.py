@@ -91,6 +91,7 @@ class Dataset:
         from lrldata.report.page import write_report  # noqa: PLC0415
 
         refuse_forked()
+        self.check_current()
         with naming_arguments({"out"}):
             return write_report(self.path, None if out is None else as_path(out, "out"))
 
@@ -99,10 +100,10 @@ class Dataset:
         return _open_in_session(self.path)
 
     def check_current(self) -> None:
-        """Raise UsageError if the folder now has another version, which `rows` and `version` do not describe."""
+        """Raise UsageError if the folder now has another dataset, which `rows` and `version` do not describe."""
         held = read_manifest(self.path, DATASET)
-        if held and held["version"] != self.version:
-            message = f"{self.path}: was rebuilt as version {held['version']}; this is version {self.version}."
+        if held and (held["version"], held["rows"]) != (self.version, dict(self.rows)):
+            message = f"{self.path}: has been rebuilt; it is now version {held['version']}, and was {self.version}."
             raise UsageError(message, f"Open it again: lrldata.Dataset.open({str(self.path)!r}).")
 
     def as_json(self) -> dict[str, Any]:

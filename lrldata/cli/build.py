@@ -114,7 +114,7 @@ def build_command(
         str | None,
         typer.Option(
             help="Ends of an edge that must be in the language: any | start | target (both).",
-            show_default="any; native: target; paper: start",
+            show_default="any; native and FILE.toml in the language: target; paper: start",
         ),
     ] = None,
     min_weight: Annotated[float | None, typer.Option(help="Drop edges below this weight.", show_default="0")] = None,

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from lrldata.errors import LanguageError
+from lrldata.language import find
 from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml
 
 INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
 SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
-ENGLISH = {"en", "eng", "English"}
 Edges = Literal["target", "start", "any"]
 
 
@@ -77,10 +78,10 @@ class BuildConfig(BaseModel):
 
 def _is_native(templates: str) -> bool:
     """Return whether this is a template file in another language than English. An invalid one is reported later."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, LanguageError):
         if templates.endswith(".toml"):
             table = tomllib.loads(Path(templates).expanduser().read_text("utf-8-sig"))
-            return str(table.get("language", "en")) not in ENGLISH
+            return find(str(table.get("language", "en"))).code != "en"
     return False
 
 

@@ -1,5 +1,6 @@
 """The data of a task: items with gold labels, in three splits. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -56,7 +57,7 @@ class Items:
     def label_set(self) -> set[str]:
         """Return the labels that occur; for ner, O and the types of entities."""
         tags = {tag for label in self.labels for tag in ((label,) if isinstance(label, str) else label)}
-        return tags if self.words is None else {tag.partition("-")[2] or tag for tag in tags}
+        return tags if self.words is None else types_of(tags)
 
     @property
     def digest(self) -> str:
@@ -87,6 +88,11 @@ class TaskData:
         if labels == LABELS[self.task]:
             return self
         return replace(self, own=labels, provenance={**self.provenance, "labels": list(labels)})
+
+
+def types_of(tags: Iterable[str]) -> set[str]:
+    """Return O and the types of entities of IOB tags."""
+    return {tag.partition("-")[2] or tag for tag in tags}
 
 
 def sample(length: int, count: int | None) -> list[int]:

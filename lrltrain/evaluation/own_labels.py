@@ -66,9 +66,10 @@ def labels_of(task: Task, splits: Mapping[str, Items], name: str) -> tuple[str, 
 
 
 def check_labels(data: TaskData, tested_on: TaskData) -> None:
-    """Raise InputError if nothing can be learned, or measured, from the labels of the splits.
+    """Raise InputError if nothing can be learned from the labels of the splits, or nothing measured.
 
-    Prints a note with the labels of a split that do not occur in the training data, so are never predicted.
+    Prints a note with the labels of a split that do not occur in the training data, so are never predicted. Small
+    samples (--limit) may lack labels, so these are never refused for that.
     """
     name, learned = data.provenance["name"], data.splits["train"].label_set
     if len(learned) == 1:
@@ -78,12 +79,15 @@ def check_labels(data: TaskData, tested_on: TaskData) -> None:
         )
     for owner, split in ((data, "dev"), (tested_on, "test")):
         labels, place = owner.splits[split].label_set, f"{owner.provenance['name']}: its split {split}"
+        is_sample = "sampled" in owner.provenance
         if labels == {"O"}:
-            raise InputError(f"{place} has no entities.", "Use data with entities in it, or a higher --limit.")
+            if not is_sample:
+                raise InputError(f"{place} has no entities.", "Use data with entities in it.")
+            note(f"note: {place} has no entities in this sample (--limit).")
         if unknown := sorted(labels - learned):
             is_disjoint = labels - {"O"} <= set(unknown)
             listed = ", ".join(map(repr, unknown))
-            if is_disjoint:
+            if is_disjoint and not is_sample:
                 message = f"{place} has no label of the training data: {listed}."
                 raise InputError(message, f"The training data has {', '.join(map(repr, sorted(learned)))}.")
             note(f"note: {place} has labels that the training data lacks, so they are never predicted: {listed}.")

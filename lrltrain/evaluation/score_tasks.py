@@ -13,7 +13,7 @@ from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.config import EvalConfig
-from lrltrain.evaluation.items import Task, TaskData
+from lrltrain.evaluation.items import Task, TaskData, types_of
 from lrltrain.evaluation.overlap import contamination, overlaps
 from lrltrain.evaluation.own_labels import check_labels
 from lrltrain.evaluation.record import TASKS, Run
@@ -134,7 +134,8 @@ def _score(
     base = _base(config, adapters)
     origin = find(config.transfer_from) if config.transfer_from else None
     trained_on = _open_data(config, tested_on.task, origin) if origin else tested_on
-    if tested_on.splits["test"].label_set <= trained_on.splits["train"].label_set:
+    known = types_of(trained_on.labels) if tested_on.task == "ner" else set(trained_on.labels)
+    if tested_on.splits["test"].label_set <= known:
         tested_on = tested_on.with_labels(trained_on.labels)
     if trained_on.labels != tested_on.labels:
         message = (

@@ -136,6 +136,13 @@ class InsertedStacks(nn.ModuleList):
     def __init__(self, model: Any, stacks: Sequence[AdapterStack | FusedStack]) -> None:
         super().__init__(stacks)
         self._handles: list[Any] = []
+        try:
+            self._hook(model, stacks)
+        except BaseException:  # such as an interrupt in a notebook
+            self.release()
+            raise
+
+    def _hook(self, model: Any, stacks: Sequence[AdapterStack | FusedStack]) -> None:
         family = family_of(model)
         for number, layer in layers_of(model, family):
             self._hook_layer(family, layer, str(number))

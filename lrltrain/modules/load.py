@@ -93,7 +93,8 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
                 note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
         except BaseException:  # such as an interrupt in a notebook
             take_out(model)
-            insert(model, *existing)
+            if existing:
+                insert(model, *existing)
             raise
     torch.compiler.reset()  # code compiled earlier does not include the adapter
     return stack

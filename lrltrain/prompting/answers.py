@@ -21,7 +21,8 @@ _THINKING_TAGS = "think|thinking|thought|reasoning"
 _FINISHED_THOUGHTS = re.compile(rf"\A.*(?:</(?:{_THINKING_TAGS})>|\[/THINK\]|◁/think▷)", re.DOTALL | re.IGNORECASE)
 _UNFINISHED_THOUGHT = re.compile(rf"(?:<(?:{_THINKING_TAGS})>|\[THINK\]|◁think▷).*\Z", re.DOTALL | re.IGNORECASE)
 _SPACELESS = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"  # scripts written without spaces
-_NOT_IN_WORDS = "\ufe00-\ufe0f\u20d0-\u20ff"  # marks of emoji and symbols
+# Marks of emoji and symbols, and the optional vowel signs of Hebrew and Arabic.
+_NOT_IN_WORDS = "\ufe00-\ufe0f\u20d0-\u20ff\u0591-\u05c7\u064b-\u0652\u0670"
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|isn['’]t)\s+(?:an?\s+|about\s+|the\s+)?['\"“‘*`]*$")  # noqa: RUF001
 
 

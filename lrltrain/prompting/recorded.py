@@ -2,7 +2,7 @@
 
 A file of answers is UTF-8 and tab-separated, quoted as in CSV, so an answer may span several lines. Its header has the
 column `text`, which matches answers to test items. The answer is in the column `answer`, or else in the last one. If
-there is a column `gold`, `label` or `category`, it must agree with the test set. SIB-200's recorded answers (Adelani et
+there is a column `category`, `gold` or `label`, it must agree with the test set. SIB-200's recorded answers (Adelani et
 al. 2024, `llm-results`) have this format.
 
 The rules:
@@ -28,6 +28,7 @@ from lrldata.encoding import undecodable
 from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
+from lrldata.output import note
 from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.own_labels import LABEL
@@ -36,7 +37,7 @@ from lrltrain.prompting.answers import first_label_in, label_in, replace_surroga
 from lrltrain.prompting.examples import TestSet
 
 TEXT, ANSWER = "text", "answer"
-GOLD = ("gold", "label", "category")  # the first that exists is compared with the test set
+GOLD = ("category", "gold", "label")  # the first that exists is compared with the test set
 _NOT_ANSWERS = {"", "index_id", TEXT, *GOLD, *LABEL}
 _FORMAT_HINT = (
     "The header needs `text`, and `answer` or else the answers in the last column. It may have `category` or `label`."
@@ -92,6 +93,8 @@ def read_recorded(file: Path) -> list[RecordedAnswer]:
             has_answers = ANSWER in header or (header and header[-1] not in _NOT_ANSWERS)
             if TEXT not in header or not has_answers or len(set(header)) < len(header):
                 raise InputError(f"{file}: line 1 has {', '.join(map(repr, written)) or 'nothing'}.", _FORMAT_HINT)
+            if ANSWER in header and header[-1] not in {ANSWER, *_NOT_ANSWERS}:
+                note(f"note: {file}: the answers are read from the column {ANSWER!r}, not {written[-1]!r}.")
             rows, line = [], reader.line_num + 1
             for row in reader:
                 if row:

@@ -6,13 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import altair as alt
 import pytest
 from PIL import Image
 
 from hub_cards.cards.page import card_page
 from hub_cards.cards.pictures import KEPT, draw_ledger
 from hub_cards.publish import local
+from lrldata.drawing import altair_theme
 from lrldata.report.html import policy
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -124,7 +124,6 @@ def test_the_contents_of_a_sample_are_shown_and_not_run() -> None:
 
 def test_the_picture_of_a_ledger_does_not_depend_on_the_session_s_theme() -> None:
     ledger = {"in": {"rows": 3}, "kept": {"rows": 2}, "dropped": {"short_line": {"rows": 1}}}
-    themes = alt.theme if hasattr(alt, "theme") else alt.themes  # before Altair 5.5
     plain = draw_ledger(ledger, "web")
-    with themes.enable("dark"):
+    with altair_theme("urbaninstitute"):
         assert draw_ledger(ledger, "web") == plain

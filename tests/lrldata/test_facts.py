@@ -278,6 +278,10 @@ def test_one_toml_file_adds_templates_for_a_new_language(rows_of: Rows, tmp_path
     with pytest.raises(UsageError, match=r"fi.toml: its sentences are in Finnish \(fi\), not in Estonian"):
         phrasebook(str(file), find("et"))
     assert phrasebook(str(file), find("fi")).as_json()["file"] == "fi.toml"
+    english = tmp_path / "english.toml"
+    for spelling in ("english", "en-US", "EN"):
+        english.write_text(file.read_text().replace('"fi"', f'"{spelling}"'))
+        assert BuildConfig(lang="fi", templates=str(english)).edges == "any"
     other_spelling = tmp_path / "finnish.toml"
     other_spelling.write_text(file.read_text().replace('"fi"', '"Finnish"'))
     assert phrasebook(str(other_spelling), find("fi")).chosen.language == "fi"

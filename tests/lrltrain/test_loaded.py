@@ -199,11 +199,13 @@ def test_an_interrupted_load_leaves_the_model_as_it_was(tmp_path: Path, monkeypa
             raise KeyboardInterrupt
 
         folder = write_adapter("bert", "seq_bn", tmp_path / "a")
-        with monkeypatch.context() as patched:
-            patched.setattr("lrltrain.modules.load.output_differs", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                lrltrain.load_adapter(model, folder)
-        assert torch.equal(model(IDS).logits, plain)
+        for place in ("lrltrain.modules.load.output_differs", "lrltrain.modules.insert.InsertedStacks._hook_layer"):
+            with monkeypatch.context() as patched:
+                patched.setattr(place, interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    lrltrain.load_adapter(model, folder)
+            assert torch.equal(model(IDS).logits, plain)
+            assert not hasattr(model, MODULE_NAME)
         lrltrain.load_adapter(model, folder)
         assert not torch.equal(model(IDS).logits, plain)
 

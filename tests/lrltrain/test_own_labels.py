@@ -220,7 +220,8 @@ def test_files_and_folders_are_found_under_other_common_names(names: tuple[str, 
 def test_a_task_is_transferred_to_a_set_with_fewer_labels(tmp_path: Path) -> None:
     rows = "text\tlabel\n" + "".join(f"item {n}\t{('a', 'b', 'c')[n % 3]}\n" for n in range(12))
     write(tmp_path / "hau_Latn", rows)
-    write(tmp_path / "yor_Latn", rows.replace("\tc\n", "\ta\n"))
+    (tmp_path / "hau_Latn" / "train.tsv").write_text(rows.replace("\tc\n", "\tb\n"))  # a label that only dev has
+    write(tmp_path / "yor_Latn", rows.replace("\tb\n", "\ta\n"))
     task_score = score(tmp_path / "out", tmp_path, "sentiment", transfer_from="ha")
     assert task_score.runs[0].manifest["data"]["labels"] == ["a", "b", "c"]
     with pytest.raises(UsageError, match="whose labels are all among the training labels"):
@@ -277,6 +278,8 @@ def test_labels_that_are_never_learned_are_reported(tmp_path: Path, capsys: pyte
     folder = write(tmp_path / "b", f"text\tlabel\n{rows}", test=f"text\tlabel\n{rows}x\tneutral\n")
     score(tmp_path / "ws", folder, "sentiment")
     assert "labels that the training data lacks, so they are never predicted: 'neutral'" in capsys.readouterr().err
+    folder = write(tmp_path / "d", "text\tlabel\na\tx\nb\ty\n", test="text\tlabel\nc\tz\n")
+    score(tmp_path / "ws", folder, "sentiment", limit=2)  # a sample may lack labels
     folder = write(tmp_path / "c", "Adé\tB-PER\ndé\tO\n", dev="Adé\tO\ndé\tO\n")
     with pytest.raises(InputError, match="split dev has no entities"):
         score(tmp_path / "ws", folder, "ner")

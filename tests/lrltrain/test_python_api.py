@@ -123,7 +123,8 @@ def test_objects_of_what_was_replaced_are_refused(dataset: lrldata.Dataset, tmp_
     options: dict[str, Any] = {"method": "lora", "cache": tmp_path / "cache", **SMALL}
     first = lrltrain.fit(dataset, learning_rate=1e-3, **options)
     second = lrltrain.fit(dataset, learning_rate=2e-3, overwrite=True, **options)
-    for call in (lambda: lrltrain.evaluate([first, second], limit=3), lambda: first.load(None)):
+    mixed = [first, second.path]
+    for call in (lambda: lrltrain.evaluate(mixed, limit=3), lambda: lrltrain.evaluate(first), lambda: first.load(None)):
         with pytest.raises(UsageError, match=r"conceptnet-lora: the adapter has been replaced.*`variant`"):
             call()
     assert lrltrain.evaluate(second, limit=3, resamples=100).texts
@@ -131,9 +132,10 @@ def test_objects_of_what_was_replaced_are_refused(dataset: lrldata.Dataset, tmp_
     with pytest.raises(UsageError, match=r"conceptnet: has other rows than when .*Its test split may"):
         lrltrain.evaluate(second, limit=3)
     assert lrltrain.evaluate(second, data=dataset.path, limit=3, resamples=100).texts, "as asked for"
-    uses = (dataset.to_frame, dataset.load, lambda: dataset.manifest, lambda: lrltrain.fit(dataset, **options))
+    uses = (dataset.to_frame, dataset.load, dataset.report, lambda: dataset.manifest)
+    uses += (lambda: lrltrain.fit(dataset, **options), lambda: lrltrain.evaluate(second, data=dataset, limit=3))
     for use in uses:
-        with pytest.raises(UsageError, match=r"was rebuilt as version 1\.1\.0; this is version 1\.0\.0"):
+        with pytest.raises(UsageError, match=r"has been rebuilt; it is now version 1\.1\.0, and was 1\.0\.0"):
             use()
 
 

@@ -189,9 +189,16 @@ def test_a_gold_column_is_never_read_as_the_answers(data: Path) -> None:
             score_answers(data, file)
     file.write_text("\n".join(["Text\tanswer\tlabel", *rows]) + "\n", "utf-8")
     assert score_answers(data, file).result["accuracy"] == pytest.approx(2 / 6)
+    file.write_text("\n".join(["text\tprediction\tcategory\tlabel\tgpt", *_numbered(rows)]) + "\n", "utf-8")
+    assert score_answers(data, file, model_id="gpt").result["accuracy"] == pytest.approx(2 / 6)
     file.write_text("\n".join(["text\tanswer\tgold", *rows]).replace("geography", "sports") + "\n", "utf-8")
     with pytest.raises(InputError, match="line 7 has the label 'sports', but sib200 has 'geography'"):
         score_answers(data, file)
+
+
+def _numbered(rows: list[str]) -> list[str]:
+    cells = [row.split("\t") for row in rows]
+    return ["\t".join([text, "x", label, str(number), answer]) for number, (text, answer, label) in enumerate(cells)]
 
 
 def test_vowel_signs_continue_a_word() -> None:
@@ -201,6 +208,7 @@ def test_vowel_signs_continue_a_word() -> None:
     assert label_in("यो खेलाडीको बारेमा हो।", words) is None, "of a player"
     assert label_in("यो खेल, हो।", words) == "sport"
     assert label_in("⚽️खेल❤️", words) == "sport"
+    assert label_in("التصنيف: رياضةٌ.", {"sport": ["رياضة"]}) == "sport", "the vowel signs of Arabic are optional"
     assert label_in("เรื่องกีฬาครับ", {"sport": ["กีฬา"]}) == "sport", "Thai has no spaces between words"
 
 

@@ -15,11 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import altair as alt
 import numpy as np
 import pytest
 from manifests import change
 from results import BASE, HOSTILE, fill, predictions, put_adapter, put_run, recipe
 
+from lrldata.drawing import altair_theme
 from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import languages
 from lrldata.manifest import write_text
@@ -30,7 +32,7 @@ from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
 from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
-from lrltrain.reporting.plots import GREY, PALETTE, _series_encoding
+from lrltrain.reporting.plots import GREY, PALETTE, _series_encoding, _svg
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
 from lrltrain.reporting.spreadsheets import adapters_csv, scores_csv
@@ -580,3 +582,10 @@ def test_tables_and_plots_of_an_earlier_report_are_removed(filled: Path, tmp_pat
     report(filled, out)
     assert not old.exists()
     assert all(path.exists() for path in (out / "tables" / "mine.tex", out / "notes.txt", tmp_path / "victim"))
+
+
+def test_plots_do_not_depend_on_the_session_s_theme() -> None:
+    chart = alt.Chart(alt.Data(values=[{"a": 1}])).mark_bar().encode(x="a:Q")
+    plain = _svg(chart)
+    with altair_theme("urbaninstitute"):
+        assert _svg(chart) == plain
