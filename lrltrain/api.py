@@ -182,8 +182,6 @@ def evaluate(
         )
     call_options: dict[str, Any] = {key: plain(value) for key, value in options.items()} | _language_options(options)
     fitted = [item for item in several if not isinstance(item, str | Path)]
-    for fitted_adapter in fitted:
-        fitted_adapter.check_current()
     explicit = _set_options(call_options)
     if not fitted or len(fitted) < len(several):
         found = (_workspace_of(as_path(item, "adapter"), ADAPTERS, 4) for item in several)
@@ -195,9 +193,8 @@ def evaluate(
     on_training_data = (
         explicit.get("task", "pppl") == "pppl" and "data" not in explicit and all(item.dataset for item in fitted)
     )
-    if on_training_data:
-        for fitted_adapter in fitted:
-            fitted_adapter.check_current(with_dataset=True)
+    for fitted_adapter in fitted:
+        fitted_adapter.check_current(with_dataset=on_training_data)
     groups: dict[tuple[Path | None, Path | None, Path | None], list[int]] = {}
     for number, fitted_adapter in enumerate(fitted):
         base = None if "base" in explicit else fitted_adapter.base_folder

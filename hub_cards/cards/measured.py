@@ -9,14 +9,13 @@ from hub_cards.task_scores import TaskScore
 from lrldata.errors import LanguageError
 from lrldata.language import Language, find, language_name
 from lrldata.manifest import fingerprint
-from lrltrain.evaluation.items import PUBLISHED
+from lrltrain.evaluation.items import PUBLISHED, is_published
 from lrltrain.evaluation.record import TASKS
 from lrltrain.evaluation.statistics import Interval, is_clear
 from lrltrain.reporting.data_names import key_of, names_of
 from lrltrain.reporting.formatting import MARK, changed, number, p_value
 from lrltrain.reporting.tables import Column
 
-ON_HUB = {"topic": "sib200", "ner": "wikiann"}  # the name of each task's published set
 TYPES = {
     "topic": {"type": "text-classification", "name": "Topic classification"},
     "sentiment": {"type": "text-classification", "name": "Sentiment analysis"},
@@ -203,8 +202,8 @@ def _entry(result: Mapping[str, Any], data: str, details: Sequence[str]) -> dict
 
 def _dataset(result: Mapping[str, Any]) -> dict[str, Any]:
     data = result["of"]
-    is_published = ON_HUB.get(result["task"]) == data["name"] and "labels" not in data
-    hub_id = PUBLISHED[data["name"]] if is_published else None
+    is_known = is_published(result["task"], data["name"]) and "labels" not in data
+    hub_id = PUBLISHED[result["task"]] if is_known else None
     language = _language(result["language"])
     configuration = data.get("configuration")
     if not data.get("id") and hub_id and language:

@@ -23,19 +23,21 @@ def rebuild_command(manifest: Mapping[str, Any]) -> str:
     return in_lines(words + (["--verdicts", "VERDICTS"] if manifest.get("verdicts") else []))
 
 
+def _templates(recorded: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the value of --templates, and the default of --edges that comes with it."""
+    name = recorded.get("name", "english")
+    if "file" not in recorded:  # also earlier versions' files, which only have a name
+        if name.startswith("native/"):
+            return "native", "target"
+        if default := {"english": "any", "paper": "start"}.get(name):
+            return name, default
+    return recorded.get("file", f"{name}.toml"), "any" if recorded.get("language") == "en" else "target"
+
+
 def _graph_options(manifest: Mapping[str, Any]) -> list[str]:
-    language, settings, words = manifest["language"], manifest["settings"], []
-    recorded = manifest.get("templates", {})
-    templates = recorded.get("name", "english")
-    is_file = "file" in recorded or not (templates in ("english", "paper") or templates.startswith("native/"))
-    if is_file:
-        words += ["--templates", recorded.get("file", f"{templates}.toml")]
-    elif templates != "english":
-        words += ["--templates", "native" if templates.startswith("native/") else templates]
-    if is_file:
-        edges = "any" if recorded.get("language") == "en" else "target"
-    else:
-        edges = "target" if templates.startswith("native/") else "start" if templates == "paper" else "any"
+    language, settings = manifest["language"], manifest["settings"]
+    templates, edges = _templates(manifest.get("templates", {}))
+    words = [] if templates == "english" else ["--templates", templates]
     words += _changed_options(settings, {"edges": edges, "min_weight": 0.0, "split": "pair", "seed": 42})
     scripts = settings.get("scripts", [])
     if scripts != (language.get("scripts") or ALL_SCRIPTS):

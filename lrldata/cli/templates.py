@@ -83,17 +83,12 @@ def templates_review(
     as_json: Json = False,
 ) -> None:
     """Write a page on which a speaker accepts, corrects or rejects each sentence, and saves the set as TOML."""
-    from lrldata.conceptnet.verbalize import all_built_in, phrasebook
+    from lrldata.conceptnet.verbalize import phrasebook
     from lrldata.language import find
     from lrldata.manifest import write_text
     from lrldata.review.templates_page import read_facts, templates_page
 
     language = find(lang)
-    name = f"native/{language.code}"
-    if templates == "native" and name not in all_built_in():
-        message = f"No sentences in {language.name} ({language.code}) yet."
-        hint = "Write a file like lrldata/conceptnet/templates/native/ro.toml, and give it with --templates FILE.toml."
-        raise UsageError(message, hint)
     chosen = phrasebook(templates, language).chosen
     if chosen.language != language.code:
         raise UsageError(f"--templates {templates}: has sentences in English, not in {language.name}.")

@@ -174,8 +174,8 @@ def phrasebook(templates: str, language: Language) -> Phrasebook:
         if name not in all_built_in():
             raise UsageError(
                 f"No sentences in {language.name} ({language.code}) yet.",
-                "Use --templates english, or write a file like lrldata/conceptnet/templates/native/ro.toml "
-                "and pass it with --templates.",
+                "Write a file like lrldata/conceptnet/templates/native/ro.toml and pass it with --templates, or build "
+                "with --templates english.",
             )
         return Phrasebook(built_in(name), built_in("english"))
     if templates not in BUILT_IN:

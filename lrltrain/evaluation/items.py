@@ -20,9 +20,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "sentiment": ("negative", "positive"),
     "ner": ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
 }
-
-
-PUBLISHED = {"sib200": "Davlan/sib200", "wikiann": "unimelb-nlp/wikiann"}  # Hub ids by name
+PUBLISHED: dict[str, str] = {"topic": "Davlan/sib200", "ner": "unimelb-nlp/wikiann"}  # the sets that the paper used
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,11 @@ class TaskData:
         if labels == LABELS[self.task]:
             return self
         return replace(self, own=labels, provenance={**self.provenance, "labels": list(labels)})
+
+
+def is_published(task: str, name: str) -> bool:
+    """Return whether a data set has the name of the one on the Hub that the paper used for the task."""
+    return PUBLISHED.get(task, "").rpartition("/")[2] == name
 
 
 def types_of(tags: Iterable[str]) -> set[str]:

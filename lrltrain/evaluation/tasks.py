@@ -23,7 +23,7 @@ from lrldata.manifest import file_entry
 from lrldata.normalize import normalize
 from lrldata.output import note
 from lrldata.web.tables import unquoted_column
-from lrltrain.evaluation.items import LABELS, PUBLISHED, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.items import LABELS, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts, is_published
 from lrltrain.evaluation.own_labels import labels_of, names_of, read_names, read_texts
 from lrltrain.text import label_of
 
@@ -93,7 +93,7 @@ def check_apart(data: str | Path | None, task: Task, languages: Iterable[Languag
 def named_apart(data: TaskData) -> TaskData:
     """Return data of a folder with another name if it has labels of its own but the name of a published set."""
     name = data.provenance["name"]
-    if "labels" not in data.provenance or "id" in data.provenance or name not in PUBLISHED:
+    if "labels" not in data.provenance or "id" in data.provenance or not is_published(data.task, name):
         return data
     return replace(data, provenance={**data.provenance, "name": f"{name}_own_labels"})
 

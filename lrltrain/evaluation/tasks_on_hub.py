@@ -8,11 +8,10 @@ from lrldata.errors import InputError
 from lrldata.language import Language
 from lrldata.normalize import normalize
 from lrldata.output import note
-from lrltrain.evaluation.items import LABELS, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
+from lrltrain.evaluation.items import LABELS, PUBLISHED, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.on_hub import load_parts, split_id
 from lrltrain.evaluation.own_labels import LABEL, TEXT, as_iob, columns_of
 
-TOPIC, NER = "Davlan/sib200", "unimelb-nlp/wikiann"
 COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner": ("tokens", "ner_tags")}
 
 
@@ -22,8 +21,8 @@ def load_task(task: Task, identifier: str | None, language: Language, *, own_lab
     With `own_labels`, all labels are accepted.
     """
     paper, configuration = {
-        "topic": (TOPIC, language.sib200),
-        "ner": (NER, language.wikiann),
+        "topic": (PUBLISHED["topic"], language.sib200),
+        "ner": (PUBLISHED["ner"], language.wikiann),
         "sentiment": (language.sentiment, None),
     }[task]
     is_known = configuration is not None or task == "sentiment"

@@ -85,8 +85,7 @@ class Adapter:
         """
         from lrltrain.modules.load import load_adapter  # noqa: PLC0415
 
-        self.check_current()
-        return load_adapter(model, self.path)
+        return load_adapter(model, self)
 
     def as_json(self) -> dict[str, Any]:
         """Return the adapter as JSON-like values."""
