@@ -252,7 +252,7 @@ def _given(config: GridConfig, dataset: str) -> dict[str, str]:
 def _check_eval(task: str, settings: dict[str, Any]) -> None:
     """Raise UsageError, naming the table, if `lrltrain eval` would refuse these settings."""
     try:
-        load_eval_config(None, settings)
+        load_eval_config(None, settings, shared=True)
     except UsageError as error:
         raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
     if task != "pppl" and shape_of(settings["base"]).decoder:

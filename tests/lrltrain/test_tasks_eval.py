@@ -401,6 +401,17 @@ def test_the_seed_of_resampling_can_be_set_if_perplexity_is_among_what_is_measur
         load_eval_config(None, {"adapter": ["x"], "task": "topic", "seed": 7})
 
 
+def test_an_option_that_would_be_ignored_is_refused_unless_it_is_in_a_file_for_all_tasks(tmp_path: Path) -> None:
+    settings = tmp_path / "eval.toml"
+    settings.write_text('adapter = ["x"]\nepochs = 3\nresamples = 100\n')
+    for task, name, value in (("pppl", "epochs", 3), ("pppl", "seeds", [4]), ("topic", "resamples", 200)):
+        with pytest.raises(UsageError, match=f"--{name} applies only to (tasks|perplexity): use it with --task"):
+            load_eval_config(settings, {"task": task, name: value})
+        assert load_eval_config(settings, {"task": task}).epochs == 3
+        for allowed in ({"task": "all"}, {"task": "pppl" if task == "topic" else "ner"}):
+            load_eval_config(settings, allowed | {name: value})
+
+
 def test_the_command_prints_json_or_a_table(
     lrltrain: Callable[..., subprocess.CompletedProcess[str]], data: Path, tmp_path: Path
 ) -> None:
