@@ -192,13 +192,14 @@ def find(typed: "str | Language") -> Language:
     main = table.get(first)
     script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), None)
     if main is not None and all(_SUBTAG.fullmatch(part) for part in rest):
-        if script and (row := table.get(f"{first}_{_fold(script)}")):
+        in_script = [f"{spelling}_{_fold(script)}" for spelling in (first, *sorted(main.spellings()))] if script else []
+        if row := next(filter(None, map(table.get, in_script)), None):
             return row
         relatives = [
             row for row in languages() if row is main or (main.conceptnet and row.conceptnet == main.conceptnet)
         ]
         for row in sorted(relatives, key=lambda row: row is not main):
-            if script is None or not row.scripts or script in row.scripts:
+            if script is None or not row.scripts or {*COMPOSITE_SCRIPTS.get(script, (script,))} <= {*row.scripts}:
                 return main if script is None else row
         scripts = ", ".join(main.scripts)
         raise LanguageError(

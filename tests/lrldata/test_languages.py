@@ -30,7 +30,8 @@ def test_every_spelling_of_romanian_finds_it(typed: str) -> None:
     ("typed", "code"),
     [("ckb", "ku"), ("ku-Latn", "kmr"), ("zsm_Latn", "ms"), ("swh", "sw"), ("lvs_Latn", "lv"), ("npi", "ne"),
      ("azj", "az"), ("Uyghur", "ug"), ("gre", "el"), ("sr-Cyrl", "sr"), ("id", "id"),
-     ("zh-Hant-TW", "zh_Hant"), ("kas-Deva-IN", "kas_Deva")],
+     ("zh-Hant-TW", "zh_Hant"), ("kas-Deva-IN", "kas_Deva"), ("ks-Deva", "kas_Deva"), ("cmn-Hant", "zh_Hant"),
+     ("cmn-Hans-CN", "zh"), ("ja-Jpan", "ja"), ("ko-Kore-KR", "ko"), ("hak-Hant", "hak")],
 )  # fmt: skip
 def test_codes_that_automatic_mappings_get_wrong_are_found(typed: str, code: str) -> None:
     assert find(typed).code == code
