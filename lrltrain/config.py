@@ -49,9 +49,9 @@ PER_ADAPTER_SETTINGS = {
     "resume",
 }
 UNGROUPED_METHODS = {"full", "fusion"}  # methods
-TASK_OPTIONS = ("labels", "baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion", "seeds", "epochs")
-TASK_OPTIONS += ("batch_size", "learning_rate", "weight_decay", "warmup", "reduction_factor")
-TEXT_OPTIONS = ("formula", "batch_tokens", "resamples")
+TASK_OPTIONS = {"labels", "baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion", "seeds", "epochs"}
+TASK_OPTIONS |= {"batch_size", "learning_rate", "weight_decay", "warmup", "reduction_factor"}
+TEXT_OPTIONS = {"formula", "batch_tokens", "resamples"}
 MULTI_VALUED = ("lang", "source", "method", "seed")  # may have several values; each combination trains one adapter
 
 
@@ -286,7 +286,7 @@ def load_eval_config(file: Path | None, flags: dict[str, Any], *, shared: bool =
     The file may contain options of every task, and so may flags that are `shared` by several tasks. Raises UsageError.
     """
     config = check(EvalConfig, read_toml(file) if file else {}, flags, file)
-    unused = {*(TASK_OPTIONS if config.task == "pppl" else ()), *(() if config.measures_text else TEXT_OPTIONS)}
+    unused = (TASK_OPTIONS if config.task == "pppl" else set()) | (set() if config.measures_text else TEXT_OPTIONS)
     if not shared and (names := sorted(unused & flags.keys())):
         scope = "tasks: use it with --task topic, sentiment, ner or all"
         scope = scope if config.task == "pppl" else "perplexity: use it with --task pppl"

@@ -7,6 +7,7 @@ from hub_cards.cards.measured import dataset_type, is_of_task, rounded
 from hub_cards.cards.source import Source
 from lrldata.errors import LanguageError
 from lrldata.language import find, language_name
+from lrldata.versions import is_other_version
 
 FLORES = "openlanguagedata/flores_plus"
 OTHER_VERSION = "another version"  # of the dataset than that trained on
@@ -93,13 +94,8 @@ def _name(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 def _is_other_version(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
     """Return whether a text is another version of the dataset that the adapter was trained on."""
     about_text, language = result.get("text") or {}, str(manifest["language"]["code"])
-    versions = {
-        entry["manifest_sha256"]
-        for entry in manifest["inputs"]
-        if entry["kind"] == "dataset" and entry["name"] == result["of"]["name"]
-    }
-    is_known = bool(versions and about_text.get("kind") == "dataset" and about_text.get("manifest_sha256"))
-    return is_known and _language(result, language) == language and about_text["manifest_sha256"] not in versions
+    is_own = about_text.get("kind") == "dataset" and _language(result, language) == language
+    return is_own and is_other_version({"name": result["of"]["name"], **about_text}, manifest["inputs"])
 
 
 def _kind(result: Mapping[str, Any]) -> str:

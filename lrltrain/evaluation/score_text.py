@@ -11,7 +11,7 @@ import torch
 
 from lrldata.errors import InputError, ModelError, UsageError
 from lrldata.folder import lock, refuse_foreign_files, replaced
-from lrldata.language import find, find_recorded
+from lrldata.language import Language, find, find_recorded
 from lrldata.layout import score_path
 from lrldata.manifest import (
     MANIFEST,
@@ -28,6 +28,7 @@ from lrldata.manifest import (
 )
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrldata.versions import is_other_version
 from lrltrain.artifact import open_adapter
 from lrltrain.config import EvalConfig, Objective
 from lrltrain.evaluation.bootstrap import interval, ratio
@@ -84,6 +85,7 @@ def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
     Raises LrlError.
     """
     scores: list[Score] = []
+    outdated: list[str] = []
     if not config.adapter:
         scores.append(_score_base(config, progress))
     for folder in config.adapter:
@@ -91,11 +93,27 @@ def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
         base = base_of(manifest, config)
         language = find(config.lang) if config.lang else find_recorded(manifest["language"])
         text = open_sentences(config.text_data, language, config.limit)
+        if _may_be_trained_on(text, language, manifest):
+            outdated.append(str(manifest["name"]))
         before = _measure(config, language.code, base, None, None, text, progress)
         after = _measure(config, language.code, base, folder, manifest, text, progress)
         scores.append(_score(config, language.code, base, manifest, text, after, before))
         _write_scores(scores[-1], after)
+    if outdated:
+        note(
+            f"warning: {config.data} has other rows than the version that {', '.join(outdated)} was trained on, so its "
+            "test split may contain training lines. Train again, or measure on other text."
+        )
     return scores
+
+
+def _may_be_trained_on(text: Sentences, language: Language, adapter: Mapping[str, Any]) -> bool:
+    """Return whether a test split is of another version of the dataset that an adapter, given its manifest, learned.
+
+    A line may be in the training split of one version and in the test split of another.
+    """
+    is_own = text.origin["kind"] == "dataset" and language.code == adapter["language"]["code"]
+    return is_own and is_other_version({"name": text.name, **text.origin}, adapter["inputs"])
 
 
 def _score_base(config: EvalConfig, progress: Progress) -> Score:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from lrldata.dataset import open_dataset
+from lrldata.dataset import content_of, open_dataset
 from lrldata.encoding import undecodable
 from lrldata.errors import InputError
 from lrldata.language import Language
@@ -29,7 +29,7 @@ class Sentences:
     """Sentences with their entry in a manifest; `name` is short enough for a folder's name.
 
     `origin` says where they come from: `kind` (flores, hub, dataset or file), the `id` on the Hub or the
-    `manifest_sha256` of the dataset, and `limit` if only that many were read.
+    `manifest_sha256` and `content` of the dataset, and `limit` if only that many were read.
     """
 
     name: str
@@ -50,7 +50,7 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
             code = manifest["language"]["code"]
             raise InputError(f"{path}: holds {code}, not {language.code}.", f"Use --lang {code}.")
         texts = rows.filter(pl.col("split") == "test").select("text").collect()["text"].drop_nulls().to_list()
-        origin = {"kind": "dataset", "manifest_sha256": identity(path, manifest)}
+        origin = {"kind": "dataset", "manifest_sha256": identity(path, manifest), "content": content_of(manifest)}
         return _pack(manifest["source"], "test", texts, limit, path=path, **origin)
     if path.is_dir():
         file = path / f"{language.flores}.devtest"

@@ -1,6 +1,6 @@
 """The pseudo-perplexities of a workspace as cells of the table, with adapters and of base models alone. IO."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import geometric_mean
@@ -24,7 +24,7 @@ from lrldata.manifest import (
     read_manifest,
 )
 from lrldata.output import note
-from lrldata.versions import versions_of
+from lrldata.versions import is_other_version, versions_of
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
@@ -78,7 +78,7 @@ def read_perplexities(
     since been retrained are left out, and so are those of base models on an old text, if adapters were measured on
     another text of the same name. With `together`, adapters that differ only in their training seed share one cell.
     """
-    sources, adapters = dict(_sources(workspace)), adapters_in(workspace)
+    manifests, adapters = dict(_adapters(workspace)), adapters_in(workspace)
     entries = [*_measured(workspace)]
     replaced = [str(manifest["adapter"]["name"]) for _, manifest, _ in entries if is_replaced(manifest, adapters)]
     note_replaced("perplexities", replaced)
@@ -114,7 +114,7 @@ def read_perplexities(
         if (base_key, adapter_hash) in cells:
             older.append(", ".join(f"{name} {version}" for name, version in sorted(manifest["made_with"].items())))
             continue
-        row = base._replace(method=score["method"], source=sources.get(adapter_hash) or _source(score))
+        row = base._replace(method=score["method"], source=_source(score, manifests.get(adapter_hash)))
         row = row._replace(variant=variant_of(str(score["adapter"]), row))
         differences = _differences(folder, base_folder, manifest["settings"]["formula"]) if score["ratio"] else None
         change = None if differences is None else Comparison(Interval(**score["ratio"]), p=1.0)
@@ -123,6 +123,7 @@ def read_perplexities(
     if older:
         versions = "; ".join(sorted(set(older))[:SHOWN])
         note(f"note: {len(older):,} perplexities are left out, because newer versions measured them again: {versions}.")
+    _note_other_versions(cells.values(), manifests)
     results = _with_conditions(list(cells.values()))
     if together:
         results = joined("perplexities", results, _join_key, _join)
@@ -275,16 +276,33 @@ def _scored(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         yield folder, manifest
 
 
-def _sources(workspace: Path) -> Iterator[tuple[str, str]]:
-    """Yield the manifest hash and the source of each adapter in the workspace."""
+def _adapters(workspace: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the manifest of each adapter in the workspace, with its hash, and with the adapter's source added."""
     for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
         manifest = read_manifest(path.parent, ADAPTER)
         if manifest is not None:
-            yield identity(path.parent, manifest), source_of_adapter(path.parent.name, manifest)
+            source = source_of_adapter(path.parent.name, manifest)
+            yield identity(path.parent, manifest), {**manifest, "source": source}
 
 
-def _source(score: Mapping[str, Any]) -> str:
-    """Return the source in an adapter's name, LANGUAGE_SOURCE_METHOD or LANGUAGE_SOURCE_METHOD_VARIANT."""
+def _note_other_versions(results: Iterable[PerplexityCell], adapters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Note the adapters that were measured on another version of their dataset."""
+    names = set()
+    for result in results:
+        text, of = result.manifest.get("text") or {}, result.manifest["adapter"]
+        adapter = adapters.get(of["manifest_sha256"]) if of and text.get("kind") == "dataset" else None
+        is_own = adapter is not None and adapter["language"]["code"] == result.cell.row.language
+        if adapter and is_own and is_other_version({**result.manifest["data"], **text}, adapter["inputs"]):
+            names.add(str(of["name"]))
+    if names:
+        shown = ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        note(f"warning: test splits that may contain training lines, since the datasets were rebuilt: {shown}.")
+
+
+def _source(score: Mapping[str, Any], adapter: Mapping[str, Any] | None) -> str:
+    """Return the source of an adapter; if it is not here, from its name: LANGUAGE_SOURCE_METHOD or ..._VARIANT."""
+    if adapter is not None:
+        return str(adapter["source"])
     return str(score["adapter"]).removeprefix(f"{score['language']}_").partition(f"_{score['method']}")[0]
 
 

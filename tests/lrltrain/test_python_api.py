@@ -119,7 +119,9 @@ def test_a_card_stays_correct_when_its_dataset_is_rebuilt(dataset: lrldata.Datas
     assert "\\`" not in before
 
 
-def test_objects_of_what_was_replaced_are_refused(dataset: lrldata.Dataset, tmp_path: Path) -> None:
+def test_objects_of_what_was_replaced_are_refused(
+    dataset: lrldata.Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options: dict[str, Any] = {"method": "lora", "cache": tmp_path / "cache", **SMALL}
     first = lrltrain.fit(dataset, learning_rate=1e-3, **options)
     second = lrltrain.fit(dataset, learning_rate=2e-3, overwrite=True, **options)
@@ -128,10 +130,15 @@ def test_objects_of_what_was_replaced_are_refused(dataset: lrldata.Dataset, tmp_
         with pytest.raises(UsageError, match=r"conceptnet-lora: the adapter has been replaced.*`variant`"):
             call()
     assert lrltrain.evaluate(second, limit=3, resamples=100).texts
+    lrltrain.report(tmp_path)
+    assert "training lines" not in capsys.readouterr().err
     lrldata.build("ro", sample=True, split="random", out=tmp_path, cache=tmp_path / "cache", quiet=True)
     with pytest.raises(UsageError, match=r"conceptnet: has other rows than when .*Its test split may"):
         lrltrain.evaluate(second, limit=3)
     assert lrltrain.evaluate(second, data=dataset.path, limit=3, resamples=100).texts, "as asked for"
+    assert "other rows than the version that ro_conceptnet_lora was trained on" in capsys.readouterr().err
+    lrltrain.report(tmp_path)
+    assert "may contain training lines, since the datasets were rebuilt: ro_conceptnet_lora." in capsys.readouterr().err
     uses = (dataset.to_frame, dataset.load, dataset.report, lambda: dataset.manifest)
     uses += (lambda: lrltrain.fit(dataset, **options), lambda: lrltrain.evaluate(second, data=dataset, limit=3))
     for use in uses:
