@@ -60,6 +60,9 @@ def start_or_resume(
         refuse_in_use(home, recipe, config)
     full_recipe = dict(recipe)
     if config.overwrite and not _is_same(earlier, recipe):  # if it is the same, this is the interrupted run itself
+        if last_step:
+            reason = difference(earlier, recipe) if earlier else "its recipe cannot be read"
+            note(f"note: {run}: an unfinished run at step {last_step:,} is discarded: {reason}.")
         remove_tree(run)
     elif last_step:
         group = group_of(run) or group
@@ -91,16 +94,28 @@ def refuse_in_use(home: Path, recipe: Mapping[str, Any], config: FitConfig) -> N
 def as_recorded_by(recipe: Mapping[str, Any], before: Mapping[str, Any], *, resumed: bool = False) -> dict[str, Any]:
     """Return a recipe as written by the version of lrl that wrote `before`: without what that did not record yet.
 
-    A dataset that was rebuilt with the same rows counts as that of `before`. With `resumed`, the recipes count as the
-    same if settings were changed on the way to `before`.
+    A dataset that was rebuilt with the same rows counts as that of `before`. Libraries may have been changed on the way
+    to `before`; with `resumed`, settings too.
     """
     base = dict(recipe.get("base", {}))
     if "reading" not in before.get("base", {}):
         base.pop("reading", None)
-    earlier_changes = {"resumed": before["resumed"]} if resumed and "resumed" in before else {}
+    changes = before.get("resumed", [])
+    earlier_changes = {"resumed": changes} if changes and (resumed or not _with_settings(changes)) else {}
     inputs = [_input_like(*pair) for pair in zip_longest(recipe.get("inputs", ()), before.get("inputs", ()))]
     known_inputs = {"inputs": [entry for entry in inputs if entry is not None]} if "inputs" in recipe else {}
     return {**recipe, **known_inputs, **({"base": base} if base else {}), **earlier_changes}
+
+
+def _with_settings(changes: Iterable[Mapping[str, Any]]) -> bool:
+    return any(change["settings"] for change in changes)
+
+
+def differs_in_libraries_only(run: Path, recipe: Mapping[str, Any]) -> bool:
+    """Return whether an unfinished run with a checkpoint has this recipe, but began with other versions of libraries."""
+    earlier = _recipe_of(run)
+    is_same = earlier == as_made_with(earlier, as_recorded_by(recipe, earlier))
+    return is_same and bool(whole_steps(run)) and not _is_same(earlier, recipe)
 
 
 def _input_like(current: Any, before: Any) -> Any:

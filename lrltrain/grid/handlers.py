@@ -76,13 +76,16 @@ def _fits(jobs: Sequence[Job], records: Records, cache: Path) -> None:
 
 
 def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
-    """Return the settings of a fit. An adapter made with other settings will be overwritten. Raises LrlError."""
+    """Return the settings of a fit, which overwrites what was made with other settings. Raises LrlError.
+
+    A run that began with other versions of the libraries is resumed: training it again could take days.
+    """
     from lrltrain.config import load_fit_config
 
     with many_imports():
         from lrltrain.artifact import NOT_NEEDED
         from lrltrain.fitting.plan import is_made, prepare
-        from lrltrain.fitting.runs import difference
+        from lrltrain.fitting.runs import difference, differs_in_libraries_only, run_folder
     config = load_fit_config(None, placed(job, records.workspace) | {"out": records.workspace, "cache": cache})
     plan = prepare(config)
     home = records.workspace / str(home_of(job))
@@ -93,6 +96,8 @@ def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
         )
     if is_made(plan):
         return config
+    if differs_in_libraries_only(run_folder(home.resolve()), plan.recipe):
+        return config.model_copy(update={"resume": True})
     if manifest := read_manifest(plan.folder, ADAPTER):
         reason = difference(manifest, plan.recipe) or ", ".join(damaged(plan.folder, manifest, NOT_NEEDED))
         note(f"note: {plan.folder}: the adapter is trained again and replaced: {reason}.")

@@ -1,5 +1,7 @@
 """A workspace that outlives versions and machines: finished work stays valid, and problems are named."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ from test_fit_again import settings  # noqa: F401 -- a fixture
 import lrldata
 from hub_cards.artifacts import open_workspace
 from lrldata.errors import StorageError
-from lrldata.manifest import DATASET, MANIFEST, read_manifest, write_manifest
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, read_manifest, write_manifest
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import load_fit_config
 from lrltrain.fitting import plan as plans
 from lrltrain.fitting.fit import fit
+from lrltrain.grid.handlers import HANDLERS
+from lrltrain.grid.job import Job
+from lrltrain.grid.records import records_of
 from lrltrain.training.loop import Loop
 
 QUIET = Progress(quiet=True)
@@ -57,28 +62,63 @@ def test_a_dataset_rebuilt_to_the_same_rows_counts_as_the_same(workspace: Path) 
     assert fitted.manifest["inputs"][0]["content"] == manifest["history"][0]["content"]
 
 
-def test_a_run_resumes_after_an_upgrade_of_tokenizers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def stopped_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Interrupt a fit in this block at a step's evaluation, before its checkpoint."""
+    evaluate = Loop._evaluate  # noqa: SLF001
+
+    def stop(self: Loop, current: int, *arguments: Any) -> Any:
+        if current == step:
+            raise KeyboardInterrupt
+        return evaluate(self, current, *arguments)
+
     with monkeypatch.context() as patch:
-        evaluate, steps = Loop._evaluate, list[int]()  # noqa: SLF001
-
-        def stop(self: Loop, step: int, *arguments: Any) -> Any:
-            steps.append(step)
-            if step == 4:
-                raise KeyboardInterrupt
-            return evaluate(self, step, *arguments)
-
         patch.setattr(Loop, "_evaluate", stop)
         with pytest.raises(KeyboardInterrupt):
-            fit(fit_config(workspace, eval_every=2), QUIET)
+            yield
+
+
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Replace the version of tokenizers, and return the versions before."""
     versions = plans.made_with("transformers", "tokenizers", "torch")
     monkeypatch.setattr(plans, "made_with", lambda *_: versions | {"tokenizers": "9.0"})
     monkeypatch.setattr(plans, "tokenizer_fingerprint", lambda _: "written otherwise")
+    return versions
+
+
+def test_a_run_resumes_after_an_upgrade_of_tokenizers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stopped_at(4, monkeypatch):
+        fit(fit_config(workspace, eval_every=2), QUIET)
+    versions = upgrade(monkeypatch)
     with pytest.raises(
         StorageError, match=r"was not finished \(tokenizers .* \(now 9\.0\)\)\. Use --resume to continue"
     ):
         fit(fit_config(workspace, eval_every=2), QUIET)
     adapter = fit(fit_config(workspace, eval_every=2, resume=True), QUIET)
     assert adapter.manifest["resumed"][0]["made_with"] == versions
+    assert fit(fit_config(workspace, eval_every=2), QUIET).status == "unchanged", "as if finished before the upgrade"
+
+
+def test_a_fit_of_a_study_resumes_after_an_upgrade_and_says_if_it_cannot(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = workspace.parent / "cache"
+
+    def run_fit(**settings: Any) -> Any:
+        labels = {"lang": "ro", "source": "conceptnet", "model": "lrl-mini", "method": "lora"}
+        job = Job("fit", labels, SMALL | {"lang": "ro", "eval_every": 2} | settings)
+        (folder,) = HANDLERS["fit"](job, records_of(str(workspace), cache), cache)
+        return read_manifest(folder, ADAPTER)
+
+    with stopped_at(4, monkeypatch):
+        run_fit()
+    versions = upgrade(monkeypatch)
+    assert run_fit()["resumed"] == [{"step": 2, "settings": {}, "made_with": versions}]
+    with stopped_at(4, monkeypatch):
+        run_fit(seed=7)
+    assert "discarded" not in capsys.readouterr().err
+    assert "resumed" not in run_fit(seed=8)
+    assert "an unfinished run at step 2 is discarded: seed: 7 before, now 8" in capsys.readouterr().err
 
 
 def test_an_adapter_without_its_plot_and_logs_is_used_and_not_trained_again(workspace: Path) -> None:
