@@ -96,7 +96,7 @@ def tokenize(
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "batching": batching,
         "max_length": max_length,
-        "format": 4,
+        "format": 5,  # raise it if text is read, tokenized or packed differently
     }
     folder = cache / "tokens" / fingerprint(recipe)[:32]
     with lock(folder):

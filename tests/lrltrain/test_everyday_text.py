@@ -515,6 +515,17 @@ def test_a_file_that_is_not_plain_text_is_refused_for_training(
         list(open_text(load_fit_config(None, {"lang": "mt", "text": [file]}), find("mt")).lines("train"))
 
 
+def test_text_whose_numbers_are_not_read_has_a_provenance_of_its_own(tmp_path: Path) -> None:
+    lines = [f"Dan huwa kliem dwar il-baħar, u {word}." for word in "jum lejl xemx qamar ilma nar art".split() * 20]
+    numbered, plain = tmp_path / "bible.txt", tmp_path / "plain.txt"
+    numbered.write_text("".join(f"{number}. {line}\n" for number, line in enumerate(lines, 1)), "utf-8")
+    plain.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    opened = open_text(load_fit_config(None, {"lang": "mt", "text": [numbered, plain]}), find("mt"))
+    assert opened.provenance["numbered"] == ["bible.txt"], "versions that trained on the numbers did not record it"
+    assert {line for split in ("train", "validation") for batch in opened.lines(split) for line in batch} == set(lines)
+    assert "numbered" not in open_text(load_fit_config(None, {"lang": "mt", "text": [plain]}), find("mt")).provenance
+
+
 def test_the_line_with_invalid_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"Bon\n" * 300 + "Bonjour à tous\n".encode("latin-1"))
     with pytest.raises(InputError, match="line 301 is not UTF-8"):
