@@ -12,5 +12,5 @@ def measure(config: EvalConfig, progress: Progress) -> tuple[list[TaskScore], li
     if config.task == "all" and not config.measures_text:
         reason = "has no flores200/devtest, so pseudo-perplexity is left out; measure it with --task pppl"
         note(f"note: {config.data}: {reason}.")
-    tasks = score_tasks(config, progress) if config.task != "pppl" else []
-    return tasks, score_text(config, progress) if config.measures_text else []
+    texts = score_text(config, progress) if config.measures_text else []
+    return score_tasks(config, progress) if config.task != "pppl" else [], texts

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from lrldata.errors import StorageError, UsageError
+from lrldata.errors import DivergedError, StorageError, UsageError
 from lrldata.language import Language, find, find_recorded
 from lrldata.layout import adapter_path
 from lrldata.manifest import ADAPTER, read_manifest
@@ -22,6 +22,7 @@ from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter
 from lrltrain.evaluation.statistics import deviation
 from lrltrain.evaluation.task_runs import Job, task_runs
 from lrltrain.evaluation.tasks import check_apart, has_task, open_task
+from lrltrain.evaluation.training import HINT
 from lrltrain.models import MINI, Base, find_base
 
 FULL = "full"
@@ -79,7 +80,8 @@ class TaskScore:
 def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     """Train and score a task adapter for each adapter and baseline, task and seed; finished runs are only read.
 
-    Raises LrlError.
+    If the loss of some seeds is not finite, the others are finished, and a DivergedError names the failed ones. Raises
+    LrlError.
     """
     adapters = [open_language_adapter(folder) for folder in config.adapter]
     grouped = _by_language(config, adapters)
@@ -88,13 +90,16 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     tasks = [task for task in (ALL if config.task == "all" else (config.task,)) if task != "pppl"]
     origin = [find(config.transfer_from)] if config.transfer_from else []
     scored: list[TaskScore] = []
+    failed: list[str] = []
     for task in tasks:
         check_apart(config.task_data, task, [*grouped, *origin])
         opened = {
             language: _open_data(config, task, language) for language in grouped if _has_data(config, task, language)
         }
         for language, tested_on in opened.items():
-            scored += _score(config, language, grouped[language], tested_on, progress)
+            scored += _score(config, language, grouped[language], tested_on, progress, failed)
+    if failed:
+        raise DivergedError(failed, f"All other runs are finished. {HINT}")
     return scored
 
 
@@ -129,8 +134,9 @@ def _score(
     adapters: Sequence[LanguageAdapter],
     tested_on: TaskData,
     progress: Progress,
+    failed: list[str],
 ) -> Iterator[TaskScore]:
-    """Score baselines and adapters on the test set of one language."""
+    """Score baselines and adapters on the test set of one language; add messages about seeds that fail to `failed`."""
     base = _base(config, adapters)
     origin = find(config.transfer_from) if config.transfer_from else None
     trained_on = _open_data(config, tested_on.task, origin) if origin else tested_on
@@ -148,7 +154,11 @@ def _score(
     checks = _data_checks(config, trained_on, tested_on, language)
     for adapter in [*_baselines(config, language, base), *adapters]:
         job = Job(base, _source(config, adapter), adapter, trained_on, tested_on, language, config.learn_fusion)
-        runs = task_runs(job, config, checks, progress)
+        try:
+            runs = task_runs(job, config, checks, progress)
+        except DivergedError as error:
+            failed += error.messages
+            continue
         cut = runs[0].manifest["trained"].get("cut", {}) if runs else {}
         if any(cut.values()):
             cut_counts = ", ".join(f"{count:,} of {split}" for split, count in cut.items() if count)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from lrldata.errors import TrainingError
+from lrldata.errors import DivergedError, TrainingError
 from lrldata.language import Language
 from lrldata.manifest import made_with
 from lrldata.output import note
@@ -68,7 +68,10 @@ class Job:
 
 
 def task_runs(job: Job, config: EvalConfig, data_checks: dict[str, Any], progress: Progress) -> tuple[Run, ...]:
-    """Return the runs of all seeds, including finished ones; on a GPU, the remaining seeds train together."""
+    """Return the runs of all seeds, including finished ones; on a GPU, the remaining seeds train together.
+
+    Raises DivergedError for the seeds that fail, after the others are finished.
+    """
     args = _training_args(config, job.tested_on.task)
     recipes = {seed: _recipe(job, config, args, seed) for seed in config.seeds}
     runs = _finished(job, config, recipes, data_checks)
@@ -94,15 +97,22 @@ def _train_all(
     for recipe in recipes.values():
         _note_earlier(job, config, recipe)
     runs: dict[int, Run] = {}
+    failed: list[str] = []
     queue = _groups(list(recipes))
     while queue:
         seeds = queue.pop(0)
-        trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, checks, progress)
+        try:
+            trained = _train_if_it_fits(job, config, args, {seed: recipes[seed] for seed in seeds}, checks, progress)
+        except DivergedError as error:
+            failed += error.messages
+            continue
         if trained is None:  # retried in halves, once the failed attempt is out of memory
             release_gpu_memory()
             queue[:0] = [seeds[: len(seeds) // 2], seeds[len(seeds) // 2 :]]
         else:
             runs |= trained
+    if failed:
+        raise DivergedError(failed, HINT)
     return runs
 
 
@@ -203,15 +213,16 @@ def _train(
 ) -> dict[int, Run]:
     """Train seeds together on `trained_on`, predict the test set of `tested_on`, and write the runs.
 
-    Raises TrainingError for a seed that fails, after the others are written.
+    Raises DivergedError for the seeds that fail, after the others are written.
     """
     began = time.perf_counter()
     seeds, task = list(recipes), job.tested_on.task
     stacked, model = _model(job, config, seeds)
     inputs = _inputs(job, config, model)
     training = TaskTraining(model, job.tested_on.labels, args)
+    name = f"{job.language.code} {task} {job.method}"
     label = ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
-    with progress.steps(f"Training {job.language.code} {task} {job.method} {label}", args.epochs) as (advance, _):
+    with progress.steps(f"Training {name} {label}", args.epochs) as (advance, _):
         dev = job.trained_on.splits["dev"]
         trained = training.fit(inputs["train"], inputs["dev"], dev, task, seeds, advance)
     stacked.swap(target=True)
@@ -234,9 +245,9 @@ def _train(
             folder, result = folder_of(config.out, recipe, job.name), scores(task, gold, labels)
             table = _table(job.tested_on.splits["test"], labels)
             runs[seed] = write_run(folder, recipe, table, result, circumstances, **checks, trained=entry)
-    for seed, outcome in zip(seeds, trained, strict=True):
-        if outcome.failed:
-            raise TrainingError(f"seed {seed}: {outcome.failed}", f"The other seeds are finished. {HINT}")
+    outcomes = zip(seeds, trained, strict=True)
+    if failed := [f"{name}, seed {seed}: {outcome.failed}" for seed, outcome in outcomes if outcome.failed]:
+        raise DivergedError(failed, HINT)
     return runs
 
 

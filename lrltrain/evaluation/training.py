@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lrldata.errors import TrainingError
 from lrltrain.evaluation.features import batches, decoded
 from lrltrain.evaluation.heads import TaskModel
 from lrltrain.evaluation.inputs import Inputs
@@ -90,7 +89,6 @@ class TaskTraining:
         """Train on `inputs`, and leave each seed with the weights of its epoch that was best on `held_out`.
 
         The first of equally good epochs is kept. A seed fails if its loss is not finite, and the others continue.
-        Raises TrainingError if all fail.
         """
         for split in (inputs, held_out):
             split.keep(self.model, AT_ONCE, precision(self.args, self.device))
@@ -117,7 +115,7 @@ class TaskTraining:
                     for kept, value in zip(best[index], self.weights.values(index), strict=True):
                         kept.copy_(value)
             if all(outcome.failed for outcome in outcomes):
-                raise TrainingError(outcomes[0].failed, HINT)
+                break
             advance(number, f"dev {max(max(outcome.dev, default=0.0) for outcome in outcomes):.3f}")
         for index, values in enumerate(best):
             self.weights.put(index, values)

@@ -112,7 +112,7 @@ def _with_settings(changes: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def differs_in_libraries_only(run: Path, recipe: Mapping[str, Any]) -> bool:
-    """Return whether an unfinished run with a checkpoint has this recipe, but began with other versions of libraries."""
+    """Return whether an unfinished run with a checkpoint has this recipe, but began with other libraries."""
     earlier = _recipe_of(run)
     is_same = earlier == as_made_with(earlier, as_recorded_by(recipe, earlier))
     return is_same and bool(whole_steps(run)) and not _is_same(earlier, recipe)
