@@ -7,6 +7,7 @@ names its writer, and expires a few minutes after the writer has died.
 import json
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ LEASES = ".leases"
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf"}  # stores without folders
 SECONDS = 900.0  # a lease that was not renewed for this long has expired
 _TRIES = 10
+_BOOT, _BOOT_ON_MACOS = "/proc/sys/kernel/random/boot_id", ("/usr/sbin/sysctl", "-n", "kern.bootsessionuuid")
 SETTLING = 2.0  # after which two writers that took over the same expired lease see the same holder
 
 
@@ -107,8 +109,11 @@ def _machine() -> str:
     Empty if that cannot be known: names of hosts may not be unique.
     """
     with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        boot = Path(_BOOT).read_text("ascii").strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
+    with suppress(OSError, subprocess.SubprocessError):
+        boot = subprocess.run(_BOOT_ON_MACOS, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+        return f"{socket.gethostname()} {boot}" if boot else ""
     return ""
 
 

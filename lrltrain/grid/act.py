@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lrldata import __version__
 from lrldata.errors import BusyError, LrlError, NoDataError, StorageError, UsageError, is_full, is_panic, one_line
 from lrldata.layout import anchored
 from lrldata.output import guard, redact, say_traceback
@@ -149,7 +150,8 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
         if isinstance(error, BusyError):  # another machine is sending the same files
             return Record(job.id, job.name, "busy", error=_describe(error))
         return _failed(job, error, time.perf_counter() - began)
-    return Record(job.id, job.name, "done", round(time.perf_counter() - began, 3), files=files, state=state, used=used)
+    seconds = round(time.perf_counter() - began, 3)
+    return Record(job.id, job.name, "done", seconds, files=files, state=state, used=used, lrl=__version__)
 
 
 def _check_needs(job: Job, records: Records) -> None:

@@ -18,9 +18,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     FiniteFloat,
     NonNegativeInt,
-    PositiveInt,
     StringConstraints,
     ValidationError,
 )
@@ -44,8 +44,8 @@ Status = Literal["done", "failed", "lost", "elsewhere", "busy"]
 class Record:
     """How a job ended. `files` are the files that it wrote, each with its size, mtime in ns and SHA-256.
 
-    `state` is a hash of what it made that is the same for the same result, and `used` has those of the jobs it needed,
-    by id. Earlier versions recorded neither.
+    `state` is a hash of what it made that is the same for the same result, `used` has those of the jobs it needed, by
+    id, and `lrl` is the version that ran it. Earlier versions recorded none of these.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Record:
     )
     state: str = ""
     used: dict[str, str] = field(default_factory=dict)
+    lrl: str = ""
 
 
 class PlannedJob(BaseModel):
@@ -81,7 +82,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(defer_build=True)
 
-    slots: PositiveInt
+    slots: Annotated[int, Field(ge=1, le=1_000_000)]
     jobs: list[PlannedJob]
     began: FiniteFloat = 0.0
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from lrldata import __version__
 from lrldata.errors import LrlError
 from lrldata.output import note
 from lrltrain.grid.job import Job
@@ -60,6 +61,18 @@ class Schedule:
             if record is not None:
                 self.done[job.id] = record
                 self.kept.add(job.id)
+
+    def note_other_versions(self) -> None:
+        """Note how many jobs were done by other versions, which may have read, trained or measured differently."""
+        versions = [self.done[job].lrl for job in self.kept if self.jobs[job].kind != "report"]
+        if others := sorted({version for version in versions if version != __version__}):
+            count = sum(version != __version__ for version in versions)
+            by = ", ".join(f"lrl {version}" if version else "an earlier version" for version in others)
+            records = self.records.address(self.records.folder / "jobs")
+            note(
+                f"note: {count:,} of {len(versions):,} finished jobs were done by {by}, and their results are kept. "
+                f"To make again what this version makes differently, delete {records} and run the grid again."
+            )
 
     @property
     def is_over(self) -> bool:
@@ -155,6 +168,7 @@ def run(
     """Run the jobs that are not done, and return the final state of all. `tell` is called as each job ends."""
     schedule = Schedule({job.id: job for job in jobs}, records, retries)
     schedule.find_done(verify=verify)
+    schedule.note_other_versions()
     while not schedule.is_over:
         waiting: set[str] = set()  # kinds without room: later jobs of the same kind must not overtake
         ready = schedule.ready()

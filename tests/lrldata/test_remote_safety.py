@@ -239,9 +239,15 @@ def test_of_two_writers_that_find_an_expired_lease_one_gets_it(monkeypatch: pyte
     assert (held, refused) == (["second"], ["first"])
 
 
+@pytest.mark.parametrize("system", ["Linux", "macOS"])
 @pytest.mark.parametrize("process", ["dead", "this one"])
-def test_a_lease_left_by_a_process_of_this_machine_is_taken_over_at_once(process: str) -> None:
-    store, root = fsspec.filesystem("memory"), f"/left-{process[:4]}"
+def test_a_lease_left_by_a_process_of_this_machine_is_taken_over_at_once(
+    process: str, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if system == "macOS":  # has no /proc, and another command that prints what identifies a start of the machine
+        monkeypatch.setattr(lease, "_BOOT", "/no/such/file")
+        monkeypatch.setattr(lease, "_BOOT_ON_MACOS", ("echo", "0f1e"))
+    store, root = fsspec.filesystem("memory"), f"/left-{process[:4]}-{system}"
     path = f"{root}/.leases/{fingerprint(HOME)[:32]}.json"
     left = json.loads(lease._content("another"))  # noqa: SLF001
     if process == "dead":

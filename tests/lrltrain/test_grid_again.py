@@ -134,6 +134,24 @@ def test_scores_of_an_adapter_that_came_out_different_are_measured_again(
     assert study() == []
 
 
+def test_results_of_other_versions_are_kept_and_made_again_without_their_records(
+    study: Callable[[], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study()
+    assert study() == []
+    assert "done by" not in capsys.readouterr().err
+    records, (fit, score, *_) = Records(tmp_path), jobs_of_study()
+    for job, version in ((fit, "0.1.0"), (score, "")):
+        records.write(replace(records.read(job.id), lrl=version))  # type: ignore[type-var]
+    assert study() == []
+    note = capsys.readouterr().err
+    assert "2 of 3 finished jobs were done by an earlier version, lrl 0.1.0, and their results are kept" in note
+    assert f"delete {tmp_path / 'grid/jobs'} and run the grid again" in note
+    shutil.rmtree(tmp_path / "grid" / "jobs")
+    assert study() == ["lora", "add", "bed", "report"]
+    assert "done by" not in capsys.readouterr().err
+
+
 class PanicException(BaseException):
     """What a Rust library raises when it panics."""
 
