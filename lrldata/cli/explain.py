@@ -28,7 +28,10 @@ def explain_command(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Explain, line by line, what the cleaning of web text would do with a text, and why."""
+    """Explain, line by line, what the cleaning of web text would do with a text, and why.
+
+    Near-duplicates are not looked for.
+    """
     from lrldata.cli import tables
     from lrldata.language import find
     from lrldata.web.explain import as_documents, explain, find_text, is_path

@@ -149,27 +149,37 @@ def explain(
 
 
 def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl.Series:
-    """Return why each line is dropped: by itself, as part of pages, as a duplicate, with its document; null if kept."""
+    """Return why each line is dropped: by itself, as part of pages, with its document, as a duplicate; null if kept.
+
+    As in a build, lines are duplicates only of those in kept documents, and documents without their duplicates are
+    judged again. Near-duplicates are not looked for.
+    """
     lower = pl.col("text").map_batches(lowered)
     remaining = judged.filter(pl.col("reason").is_null()).select("line", "doc", "text", lower=lower)
     is_repeated = pl.lit(value=False) if sentences else pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
     remaining = remaining.with_columns(repeated=pl.when(is_repeated).then(pl.lit("repeated_line")))
     candidates = remaining.filter(pl.col("repeated").is_null())
-    again = candidates.select(
-        "line",
+    fates = _fates(candidates, language, sentences=sentences)
+    in_kept = candidates.join(fates, on="doc", how="left", maintain_order="left").filter(pl.col("fate").is_null())
+    again = in_kept.with_columns(
         again=pl.when(~pl.col("text").is_first_distinct())
         .then(pl.lit("exact_duplicate"))
         .when(~pl.col("lower").is_first_distinct())
         .then(pl.lit("normalised_duplicate")),
     )
-    fates = pl.DataFrame(schema={"doc": judged.schema["doc"], "fate": pl.String})
-    if len(candidates):
-        fates = document_filters.judge(candidates.select("doc", "text"), language, sentences=sentences).select(
-            "doc", fate="reason"
-        )
-    for table, key in ((remaining.select("line", "repeated"), "line"), (again, "line"), (fates, "doc")):
+    settled = _fates(again.filter(pl.col("again").is_null()), language, sentences=sentences).rename({"fate": "settled"})
+    tables = ((remaining.select("line", "repeated"), "line"), (fates, "doc"), (again.select("line", "again"), "line"))
+    for table, key in (*tables, (settled, "doc")):
         judged = judged.join(table, on=key, how="left", maintain_order="left")
-    return judged.select(pl.coalesce("reason", "repeated", "again", "fate")).to_series()
+    return judged.select(pl.coalesce("reason", "repeated", "fate", "again", "settled")).to_series()
+
+
+def _fates(lines: pl.DataFrame, language: Language, *, sentences: bool) -> pl.DataFrame:
+    """Return why each document with these lines is dropped, as `doc` and `fate`."""
+    if lines.is_empty():
+        return pl.DataFrame(schema={"doc": lines.schema["doc"], "fate": pl.String})
+    judged = document_filters.judge(lines.select("doc", "text"), language, sentences=sentences)
+    return judged.select("doc", fate="reason")
 
 
 def _documents(text: str, documents: Documents, name: str) -> list[str]:

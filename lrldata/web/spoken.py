@@ -74,7 +74,7 @@ def _among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
 
 
 def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> RestoredRows:
-    """Return the lines that are right but dropped, each once in whatever case: from the first document by name."""
+    """Return the lines that are right but dropped, each once in whatever case, from the first document by address."""
     if decisions is None:
         return RestoredRows(pl.DataFrame(schema=_SAVED))
     reasons = {number: reason for reason, number in CODES.items()}
@@ -92,7 +92,8 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
             site=site_of(pl.col("url")), part=pl.lit(number), folded=lowered(lines["text"]).hash(1)
         )
         frames.append(lines.select(_SAVED.names()).cast(_SAVED))
-    rows = pl.concat([pl.DataFrame(schema=_SAVED), *frames]).sort("text", "doc", "reason")
+    # Names of files only break ties: the rows must not depend on how the text is divided among files.
+    rows = pl.concat([pl.DataFrame(schema=_SAVED), *frames]).sort("text", "url", "doc", "reason", nulls_last=True)
     rows = rows.unique("folded", keep="first", maintain_order=True)
     existing = [
         part.read("lines", "folded").filter(pl.Series(codes == 0) & pl.col("folded").is_in(rows["folded"].implode()))
@@ -104,9 +105,9 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
 def write_saved(saved: RestoredRows, places: pl.DataFrame, rows: Path) -> None:
     """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`.
 
-    `places` has the splits of the kept documents, by part and doc. Other documents are placed by their site or name.
+    `places` has the splits of the kept documents, by part and doc. Other lines are placed by their site or text.
     """
-    keys = content_hash(saved.rows.select(pl.coalesce("site", "doc"))["site"])
+    keys = content_hash(saved.rows.select(pl.coalesce("site", "text"))["site"])
     kept = places.select("part", pl.col("doc").alias("number"), pl.col("split").alias("of_document"))
     placed = (
         saved.rows.with_columns(split=pl.select(by_pair(pl.lit(keys))).to_series())

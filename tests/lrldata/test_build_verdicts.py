@@ -1,5 +1,6 @@
 """Builds with verdicts: lines are kept or dropped as speakers decided, counted in the ledger, and reproducible."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,31 @@ def test_a_restored_line_is_in_the_split_of_its_document(tmp_path: Path) -> None
     rows = open_dataset(built.path)[1].collect()
     assert len(rows) >= 30 + len(dropped)
     assert rows.group_by("doc").agg(splits=pl.col("split").n_unique())["splits"].max() == 1
+
+
+def test_the_names_of_files_do_not_move_a_restored_line(tmp_path: Path) -> None:
+    words, rng = WORDS.split(), random.Random(4)
+    pages = [
+        {"text": f"{' '.join(rng.sample(words, 14)).capitalize()}.", "url": f"https://s{number}.ro/x"}
+        for number in range(20)
+    ]
+    noise = "Adaugă în coș bunica pâinea acum"
+    sites = ["https://one.ro/a", "https://two.ro/b", "https://abc.ro/b", "https://d4.ro/b"]
+    places = []
+    for names in ("abcd", "dcba", "badc"):
+        root = tmp_path / names
+        (root / "pages").mkdir(parents=True)
+        (root / "pages" / "m.jsonl").write_text("\n".join(map(json.dumps, pages)), "utf-8")
+        for name, site in zip(names, sites, strict=True):
+            (root / "pages" / f"{name}.jsonl").write_text(json.dumps({"text": noise, "url": site}), "utf-8")
+        options = {"source": "web", "input": root / "pages", "sample": False, "lid": "none"}
+        first = build_glotcc(root, **options)
+        dropped = [entry for entry in frame_of(first.path).lines if entry.text == noise]
+        append(first.path, [verdict_on(first.path, entry.line, "right") for entry in dropped[:1]])
+        rows = open_dataset(build_glotcc(root, **options, verdicts=first.path / VERDICTS).path)[1]
+        places += rows.filter(pl.col("text") == noise).select("url", "split").collect().rows()
+    assert len(places) == 3
+    assert len(set(places)) == 1
 
 
 def test_lines_that_differ_only_in_case_are_restored_once(tmp_path: Path) -> None:

@@ -70,6 +70,24 @@ def test_explain_divides_a_text_as_a_build_would(lrldata: Run, tmp_path: Path) -
         as_documents("pages")
 
 
+def test_explain_keeps_the_copy_of_a_line_that_a_build_keeps(lrldata: Run, tmp_path: Path) -> None:
+    """The first copy is alone in a document that is too short."""
+    repeated, *others = (
+        "Pînă când mirele e cu ei nu pot posti.",
+        "Aceasta este o propoziție mai lungă despre viața oamenilor din satele de munte ale României.",
+        "Oamenii de acolo lucrează pământul și cresc animale, iar copiii merg la școală în fiecare zi.",
+        "Iarna este lungă și grea, dar vara vin mulți turiști care vor să vadă munții și pădurile.",
+    )
+    text = "\n".join([repeated, "", repeated, *others, ""])
+    (tmp_path / "a.txt").write_text(text, "utf-8")
+    options = ("--lang", "ro", "--source", "web", "--input", "a.txt", "--lid", "none", "--out", "ws")
+    assert lrldata("build", *options).returncode == 0
+    lines = explain(text, find("ro"), "none", documents="paragraphs")
+    kept = [line.text for line in lines if line.reason is None]
+    assert sorted(kept) == texts(tmp_path / "ws") == sorted([repeated, *others])
+    assert lines[0].reason == "document_short"
+
+
 def test_explain_refuses_a_language_that_the_model_does_not_know() -> None:
     with pytest.raises(UsageError, match="does not know Cornish"):
         explain("Dydh da", find("kw"))
