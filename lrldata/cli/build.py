@@ -54,7 +54,7 @@ def build_command(
         str | None, typer.Option(help="Revision of GlotCC-V1: commit, tag or branch.", show_default="main")
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column with the text.", show_default="content, else text")
+        str | None, typer.Option(help="Column with the text.", show_default="content, text or sentence")
     ] = None,
     url_column: Annotated[
         str | None, typer.Option(help="Column with the address.", show_default="warc-target-uri, else url")
@@ -105,7 +105,10 @@ def build_command(
     index: Annotated[Path | None, typer.Option(help="Read an existing index folder instead.")] = None,
     sample: Annotated[
         bool | None,
-        typer.Option("--sample", help="Read the built-in sample instead: Romanian; for conceptnet also bg and mt."),
+        typer.Option(
+            "--sample",
+            help="Read the built-in sample instead: Romanian; for conceptnet also bg and mt; glotcc is too small to train on.",
+        ),
     ] = None,
     templates: Annotated[
         str | None, typer.Option(help="english | native | paper | FILE.toml", show_default="english")

@@ -24,7 +24,10 @@ def prompt_command(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Causal model: a folder or a Hub id; with --endpoint, its name on the server.")
+        str | None,
+        typer.Option(
+            help="Causal model: a folder or a Hub id; with --endpoint, its name on the server. Not needed with --answers or --export-lm-eval."
+        ),
     ] = None,
     adapter: Annotated[Path | None, typer.Option(help="Local: folder of an adapter to load into the model.")] = None,
     labels: Annotated[

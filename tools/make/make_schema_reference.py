@@ -42,6 +42,7 @@ the API, only `push` has `dry_run`, no function has `export_lm_eval`, and the fi
 and `dataset`. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command line override the
 file, the file overrides a preset, and a preset overrides the defaults. An unknown key is an error. In the file of a
 study, the tables `[build.SOURCE]`, `[[fit]]`, `[eval]` and `[push]` accept the settings of their commands too.
+Without `data`, `lrltrain.evaluate` measures an adapter that `fit` returned on the test split of its dataset.
 
 The keys `lang`, `source`, `method` and `seed` of `lrltrain fit` accept several values, in a file and on the command
 line, as a list or separated by commas; every combination is trained. In Python, pass `fit` a list of datasets or
