@@ -93,11 +93,13 @@ def outside(root: Path, folder: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def until(deadline: float, first: int) -> Iterator[int]:
-    """Yield consecutive seeds until the deadline."""
+def for_seconds(seconds: float, first: int) -> Iterator[int]:
+    """Yield consecutive seeds, at least one, for a time that begins with the first, when the target is prepared."""
+    deadline = time.monotonic() + seconds
+    yield first
     while time.monotonic() < deadline:
-        yield first
         first += 1
+        yield first
 
 
 def main() -> None:
@@ -112,8 +114,8 @@ def main() -> None:
     faults: list[str] = []
     print("| input | tried | accepted | rejected with LrlError | faults |\n| --- | ---: | ---: | ---: | ---: |")
     for target in targets:
-        deadline = time.monotonic() + 60 * args.minutes / len(targets)
-        seeds = iter(range(args.seed, args.seed + args.rounds)) if args.rounds else until(deadline, args.seed)
+        share = for_seconds(60 * args.minutes / len(targets), args.seed)
+        seeds = iter(range(args.seed, args.seed + args.rounds)) if args.rounds else share
         tally = run(target, seeds)
         tried = sum(tally.ended.values()) + len(tally.faults)
         row = (tried, tally.ended["taken"], tally.ended["refused"], len(tally.faults))
