@@ -2,11 +2,14 @@
 
 import gc
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 
 
 @contextmanager
@@ -36,6 +39,16 @@ def many_imports(extra: str | None = None) -> Iterator[None]:
             gc.freeze()
         if enabled:
             gc.enable()
+
+
+def run_program(package: str) -> None:
+    """Import the command line of a package and run it. Ctrl-C while it is imported ends it without a traceback."""
+    try:
+        with many_imports():
+            app = import_module(f"{package}.cli.app")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    app.main()
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 
 def main() -> None:
     """Run the command line. Exit codes: 0 success, 1 failure, 2 bad usage. Tracebacks are shown only with --debug."""
-    from lrldata.imports import many_imports
+    from lrldata.imports import run_program
 
-    with many_imports():
-        from hub_cards.cli.app import main as run
-    run()
+    run_program("hub_cards")

@@ -3,8 +3,6 @@
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
-    from lrldata.imports import many_imports
+    from lrldata.imports import run_program
 
-    with many_imports():
-        from lrldata.cli.app import main as run
-    run()
+    run_program("lrldata")

@@ -14,10 +14,10 @@ from rich.console import RenderableType
 from lrldata import __version__
 from lrldata.errors import ROOM, LrlError, is_full, is_panic, is_too_large, one_line
 from lrldata.forks import allow_forked
+from lrldata.imports import INTERRUPTED
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
 from lrldata.threads import allow_open_files, limit_threads
 
-INTERRUPTED = 130  # the exit code of an interrupted program in a shell
 DEBUG_HELP = "Show the traceback of an error."
 _REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)

@@ -182,6 +182,25 @@ def test_help_lists_every_command_and_the_version_is_printed(lrldata: Run) -> No
     assert lrldata("--version").stdout.startswith("lrldata ")
 
 
+INTERRUPTED_IMPORT = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from {package}.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("package", ["lrldata", "lrltrain", "hub_cards"])
+def test_an_interruption_of_the_first_imports_shows_no_traceback(package: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT.format(package=package)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 INTERRUPTED_IN_A_LIBRARY = """
 import typer
 from lrldata.cli.run import run
