@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from lrldata.card import folder_card
+from lrldata.code_version import code_version
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.dedup import mark_duplicates
 from lrldata.conceptnet.index import Index
@@ -243,7 +244,7 @@ def _recipe(
         **({"verdicts": decided.as_json()} if decided else {}),
         "inputs": [index.source],
         "sample": config.sample,
-        "made_with": made_with("polars", "xxhash"),
+        "made_with": made_with("polars", "xxhash") | {"lrl": code_version()},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from lrldata.card import folder_card
+from lrldata.code_version import code_version
 from lrldata.dataset import write_dataset
 from lrldata.engine import WorkerPool
 from lrldata.errors import IncompleteError, NoDataError
@@ -279,6 +280,6 @@ def _recipe(config: WebConfig, task: stages.Task, shards: Sequence[Shard], revis
         "repository": {"id": REPOSITORY, "revision": revision} if revision else None,
         "inputs": [shard.entry() for shard in shards],
         "sample": config.sample,
-        "made_with": made_with(*LIBRARIES, *binding),
+        "made_with": made_with(*LIBRARIES, *binding) | {"lrl": code_version()},
         **({"verdicts": task.decided.as_json()} if task.decided else {}),
     }
