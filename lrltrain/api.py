@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from lrldata.arguments import call_of, is_several, naming_arguments, plain, with_options
-from lrldata.errors import UsageError
+from lrldata.errors import DivergedError, UsageError
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
@@ -203,14 +203,20 @@ def evaluate(
         groups.setdefault((workspace, data, base), []).append(number)
     texts: dict[int, Score] = {}
     tasks: list[TaskScore] = []
+    failed: list[DivergedError] = []
     for (_, data, base), numbers in groups.items():
         group = [fitted[number] for number in numbers]
         inferred = {"out": group[0].workspace, "data": data, "base": base}
-        measured = _measured(
-            group, call_options | {key: value for key, value in inferred.items() if key not in explicit}
-        )
+        settings = call_options | {key: value for key, value in inferred.items() if key not in explicit}
+        try:
+            measured = _measured(group, settings)
+        except DivergedError as error:
+            failed.append(error)
+            continue
         texts |= dict(zip(numbers, measured.texts, strict=False))
         tasks += measured.tasks
+    if failed:
+        raise DivergedError([message for error in failed for message in error.messages], failed[0].hint)
     return Scores(tuple(texts[number] for number in sorted(texts)), tuple(tasks))
 
 

@@ -4,6 +4,7 @@ Flags override the settings file, and the file overrides the preset.
 """
 
 import re
+from collections.abc import Collection
 from hashlib import sha256
 from importlib.resources import files
 from itertools import product
@@ -51,7 +52,7 @@ PER_ADAPTER_SETTINGS = {
 UNGROUPED_METHODS = {"full", "fusion"}  # methods
 TASK_OPTIONS = {"labels", "baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion", "seeds", "epochs"}
 TASK_OPTIONS |= {"batch_size", "learning_rate", "weight_decay", "warmup", "reduction_factor"}
-TEXT_OPTIONS = {"formula", "batch_tokens", "resamples"}
+TEXT_OPTIONS = {"formula", "batch_tokens", "resamples", "seed"}
 MULTI_VALUED = ("lang", "source", "method", "seed")  # may have several values; each combination trains one adapter
 
 
@@ -192,13 +193,6 @@ class EvalConfig(BaseModel):
         if not self.adapter and self.base is None and (self.task == "pppl" or not self.baselines):
             alone = "--base" if self.task == "pppl" else "--base with --baselines none"
             raise ValueError(f"give --adapter DIR (one or more), or {alone} to measure only a base model")
-        if self.task == "pppl":
-            for name in ("baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion"):
-                if getattr(self, name):
-                    flag = name.replace("_", "-")
-                    raise ValueError(f"--{flag} applies only to tasks: use it with --task topic, sentiment, ner or all")
-        elif "seed" in self.model_fields_set and not self.measures_text:
-            raise ValueError("--seed applies only to perplexity: use --seeds for the seeds of tasks")
         if self.transfer_adapter and not self.transfer_from:
             raise ValueError("--transfer-adapter needs --transfer-from LANG, the language to learn the task in")
         if self.transfer_from and self.adapter and not self.transfer_adapter:
@@ -280,15 +274,18 @@ def _split_values(key: str, value: Any) -> list[Any]:
     return list(parts) if isinstance(parts, list) else [parts]
 
 
-def load_eval_config(file: Path | None, flags: dict[str, Any], *, shared: bool = False) -> EvalConfig:
+def load_eval_config(file: Path | None, flags: dict[str, Any], own: Collection[str] | None = None) -> EvalConfig:
     """Read the settings file and the flags, which override it.
 
-    The file may contain options of every task, and so may flags that are `shared` by several tasks. Raises UsageError.
+    The file may contain options of all tasks. Of the flags, those in `own` (by default all) must be options of the
+    task. Raises UsageError.
     """
     config = check(EvalConfig, read_toml(file) if file else {}, flags, file)
     unused = (TASK_OPTIONS if config.task == "pppl" else set()) | (set() if config.measures_text else TEXT_OPTIONS)
-    if not shared and (names := sorted(unused & flags.keys())):
+    if names := sorted(unused.intersection(flags if own is None else own)):
         scope = "tasks: use it with --task topic, sentiment, ner or all"
-        scope = scope if config.task == "pppl" else "perplexity: use it with --task pppl"
+        if config.task != "pppl":
+            hint = "--seeds for the seeds of tasks" if names[0] == "seed" else "it with --task pppl"
+            scope = f"perplexity: use {hint}"
         raise UsageError(f"--{names[0].replace('_', '-')} applies only to {scope}.")
     return config

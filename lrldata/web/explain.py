@@ -15,6 +15,7 @@ from lrldata.langid import NO_MODEL, Prediction, load_model
 from lrldata.language import Language
 from lrldata.ledger import WEB_REASONS
 from lrldata.normalize import lowered, normalize
+from lrldata.split import content_hash
 from lrldata.web import document_filters
 from lrldata.web.clean import CleaningContext, clean, rules
 from lrldata.web.decontaminate import open_protected
@@ -161,11 +162,17 @@ def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl
     candidates = remaining.filter(pl.col("repeated").is_null())
     fates = _fates(candidates, language, sentences=sentences)
     in_kept = candidates.join(fates, on="doc", how="left", maintain_order="left").filter(pl.col("fate").is_null())
-    again = in_kept.with_columns(
-        again=pl.when(~pl.col("text").is_first_distinct())
-        .then(pl.lit("exact_duplicate"))
-        .when(~pl.col("lower").is_first_distinct())
-        .then(pl.lit("normalised_duplicate")),
+    documents = in_kept.group_by("doc", maintain_order=True).agg(pl.col("text").str.join("\n"))
+    orders = documents.select("doc", order=content_hash(documents["text"]))
+    again = (
+        in_kept.join(orders, on="doc")
+        .sort("order", "line")
+        .with_columns(
+            again=pl.when(~pl.col("text").is_first_distinct())
+            .then(pl.lit("exact_duplicate"))
+            .when(~pl.col("lower").is_first_distinct())
+            .then(pl.lit("normalised_duplicate")),
+        )
     )
     settled = _fates(again.filter(pl.col("again").is_null()), language, sentences=sentences).rename({"fate": "settled"})
     tables = ((remaining.select("line", "repeated"), "line"), (fates, "doc"), (again.select("line", "again"), "line"))

@@ -105,18 +105,17 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
 def write_saved(saved: RestoredRows, places: pl.DataFrame, rows: Path) -> None:
     """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`.
 
-    `places` has the splits of the kept documents, by part and doc. Other lines are placed by their site or text.
+    `places` has the splits of the kept documents, by part and doc. Other documents are placed by their site or, without
+    one, by the smallest hash of their lines here.
     """
-    keys = content_hash(saved.rows.select(pl.coalesce("site", "text"))["site"])
+    hashes = {"order": content_hash(saved.rows["text"]), "of_site": content_hash(saved.rows["site"].fill_null(""))}
+    key = pl.when(pl.col("site").is_null()).then(pl.col("order").min().over("part", "number")).otherwise("of_site")
     kept = places.select("part", pl.col("doc").alias("number"), pl.col("split").alias("of_document"))
     placed = (
-        saved.rows.with_columns(split=pl.select(by_pair(pl.lit(keys))).to_series())
+        saved.rows.with_columns(**hashes)
+        .with_columns(split=by_pair(key))
         .join(kept, on=["part", "number"], how="left", maintain_order="left")
-        .with_columns(
-            split=pl.coalesce("of_document", "split"),
-            order=content_hash(saved.rows["text"]),
-            line=pl.lit(0, pl.UInt32),
-        )
+        .with_columns(split=pl.coalesce("of_document", "split"), line=pl.lit(0, pl.UInt32))
     )
     for split in SPLITS:
         split_rows = placed.filter(pl.col("split") == split)

@@ -99,7 +99,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
         for language, tested_on in opened.items():
             scored += _score(config, language, grouped[language], tested_on, progress, failed)
     if failed:
-        raise DivergedError(failed, f"All other runs are finished. {HINT}")
+        raise DivergedError(failed, f"All other runs are finished, and `lrltrain report` shows them. {HINT}")
     return scored
 
 

@@ -20,7 +20,7 @@ from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
 from lrltrain.fitting.plan import Adapter, Plan, adapter_name, fused_adapters, is_made, note_other_versions, prepare
-from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, translate_errors
+from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, steps_kept, translate_errors
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import AttachedMethod, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
@@ -28,7 +28,6 @@ from lrltrain.modules.families import base_of, family_of, layers_of
 from lrltrain.precision import HALF, note_if_no_bf16, note_if_slow, precision_of, tf32
 from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
-from lrltrain.training.checkpoints import whole_steps
 from lrltrain.training.corpus import Corpus, tokenize
 from lrltrain.training.loop import Loop, Member, ProgressCallbacks, Schedule
 from lrltrain.training.packing import PackedAttention, probe_packing, waits_for_gpu
@@ -98,12 +97,13 @@ def _groups_in_step(plans: Sequence[Plan]) -> list[list[Plan]]:
     A run that was interrupted while its group was writing checkpoints may have one more than others; they still have a
     step in common.
     """
-    steps_of = {plan.folder: whole_steps(run_folder(plan.folder.resolve())) for plan in plans}
+    steps_of = {plan.folder: steps_kept(run_folder(plan.folder.resolve()), plan.recipe, plan.config) for plan in plans}
     steps = list(steps_of.values())
     if not plans:
         return []
     at_most_first = all(max(saved, default=0) <= plan.config.every for plan, saved in zip(plans, steps, strict=True))
-    if at_most_first or set(steps[0]).intersection(*steps[1:]):
+    records_step = any(plan.config.resume for plan in plans)  # of a change of settings, which must be true
+    if (at_most_first and not records_step) or set(steps[0]).intersection(*steps[1:]):
         return [list(plans)]
     groups: dict[int, list[Plan]] = {}
     for plan in plans:

@@ -31,7 +31,7 @@ from lrltrain.methods import READERS
 from lrltrain.models import Base
 from lrltrain.names import base_name, distinct
 from lrltrain.precision import precision_of
-from lrltrain.training.checkpoints import whole_steps
+from lrltrain.training.checkpoints import can_load, whole_steps
 
 RECIPE = "recipe.json"
 # Settings that may change when a run is resumed; all others change the shapes of weights, or what the loss measures.
@@ -66,8 +66,7 @@ def start_or_resume(
         remove_tree(run)
     elif last_step:
         group = group_of(run) or group
-        if not config.overwrite:
-            full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
+        full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
     precision, before = precision_of(config.precision), precisions_of(run) if last_step else []
     if before and before[-1] != precision:
         note(f"note: {home.name}: computed in {before[-1]} up to here, and now in {precision}.")
@@ -112,10 +111,15 @@ def _with_settings(changes: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def differs_in_libraries_only(run: Path, recipe: Mapping[str, Any]) -> bool:
-    """Return whether an unfinished run with a checkpoint has this recipe, but began with other libraries."""
-    earlier = _recipe_of(run)
+    """Return whether an unfinished run has this recipe, but began with other libraries, and can be resumed."""
+    earlier, steps = _recipe_of(run), whole_steps(run)
     is_same = earlier == as_made_with(earlier, as_recorded_by(recipe, earlier))
-    return is_same and bool(whole_steps(run)) and not _is_same(earlier, recipe)
+    return is_same and bool(steps) and not _is_same(earlier, recipe) and can_load(run, max(steps))
+
+
+def steps_kept(run: Path, recipe: Mapping[str, Any], config: FitConfig) -> list[int]:
+    """Return the steps of the checkpoints from which a run may resume; none if it will be discarded."""
+    return [] if config.overwrite and not _is_same(_recipe_of(run), recipe) else whole_steps(run)
 
 
 def _input_like(current: Any, before: Any) -> Any:

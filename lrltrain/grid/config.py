@@ -124,9 +124,12 @@ class Evals(BaseModel):
 
     def options(self, task: str) -> Options:
         """Return the options of `lrltrain eval` for a task: its own options override those of all tasks."""
-        extra = dict(self.model_extra or {})
-        of_task = extra.get(task, {})
-        return {key: value for key, value in extra.items() if not isinstance(value, dict)} | of_task
+        extra = self.model_extra or {}
+        return {key: value for key, value in extra.items() if not isinstance(value, dict)} | self.own(task)
+
+    def own(self, task: str) -> Options:
+        """Return the options in the table of a task."""
+        return dict((self.model_extra or {}).get(task, {}))
 
 
 class GridConfig(BaseModel):

@@ -127,7 +127,7 @@ def _evals(jobs: Sequence[Job], records: Records, _cache: Path) -> None:
 def _eval_config(job: Job, records: Records) -> "EvalConfig":
     from lrltrain.config import load_eval_config
 
-    return load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace}, shared=True)
+    return load_eval_config(None, placed(job, records.workspace) | {"out": records.workspace}, own=())
 
 
 def _report(_job: Job, records: Records, _cache: Path) -> list[Path]:

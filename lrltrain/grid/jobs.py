@@ -1,6 +1,6 @@
 """The jobs of a recipe, each with its identity."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -229,7 +229,7 @@ def _evals(
             needs += tuple(data_builds)
             given = {} if data_builds or not is_made(settings.get("data")) else _given(config, settings["data"])
             if task == "pppl":
-                _check_eval(task, settings)
+                _check_eval(task, settings, evals.own(task))
                 yield Job("eval", labels, settings, needs, given=given)
                 continue
             if key not in adapters:
@@ -237,7 +237,7 @@ def _evals(
             for data in _datasets_of(task, settings.get("data"), language):
                 for seed in evals.seeds:
                     run_settings = settings | {"seeds": [seed]} | ({"data": data} if data else {})
-                    _check_eval(task, run_settings)
+                    _check_eval(task, run_settings, evals.own(task))
                     name = {"data": Path(data).name or Path(data).resolve().name} if data else {}
                     yield Job("eval", labels | name | {"seed": str(seed)}, run_settings, needs, given=given)
 
@@ -249,10 +249,10 @@ def _given(config: GridConfig, dataset: str) -> dict[str, str]:
     return {dataset: sha256_of(manifest)} if manifest.is_file() else {}
 
 
-def _check_eval(task: str, settings: dict[str, Any]) -> None:
-    """Raise UsageError, naming the table, if `lrltrain eval` would refuse these settings."""
+def _check_eval(task: str, settings: dict[str, Any], own: Collection[str]) -> None:
+    """Raise UsageError, naming the table, if `lrltrain eval` would refuse these settings; `own` are in the task's."""
     try:
-        load_eval_config(None, settings, shared=True)
+        load_eval_config(None, settings, own)
     except UsageError as error:
         raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
     if task != "pppl" and shape_of(settings["base"]).decoder:

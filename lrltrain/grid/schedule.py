@@ -71,7 +71,8 @@ class Schedule:
             records = self.records.address(self.records.folder / "jobs")
             note(
                 f"note: {count:,} of {len(versions):,} finished jobs were done by {by}, and their results are kept. "
-                f"To make again what this version makes differently, delete {records} and run the grid again."
+                f"To build and measure again, delete {records} and run the grid again. Adapters are then trained again "
+                "only if their data or settings differ."
             )
 
     @property

@@ -96,6 +96,15 @@ def drop_beyond(run: Path, step: int) -> None:
             remove_tree(run / f"checkpoint-{later}")
 
 
+def can_load(run: Path, step: int) -> bool:
+    """Return whether this version of lrl can read a checkpoint."""
+    try:
+        load_checkpoint(run, step)
+    except StorageError:
+        return False
+    return True
+
+
 def load_checkpoint(run: Path, step: int) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint. Raises StorageError if this version of lrl cannot read it."""
     folder = run / f"checkpoint-{step}"

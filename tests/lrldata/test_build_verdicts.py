@@ -116,6 +116,21 @@ def test_a_restored_line_is_in_the_split_of_its_document(tmp_path: Path) -> None
     assert rows.group_by("doc").agg(splits=pl.col("split").n_unique())["splits"].max() == 1
 
 
+def test_restored_lines_of_a_dropped_document_share_a_split(tmp_path: Path) -> None:
+    words, rng = WORDS.split(), random.Random(4)
+    kept = "\n\n".join(f"{' '.join(rng.sample(words, 14)).capitalize()}." for _ in range(20))
+    noise = "\n".join(f"Adaugă în coș {' '.join(rng.sample(words, 3))} acum" for _ in range(12))
+    (tmp_path / "page.txt").write_text(f"{kept}\n\n{noise}\n", "utf-8")
+    options = {"source": "web", "input": tmp_path / "page.txt", "sample": False, "lid": "none"}
+    first = build_glotcc(tmp_path, **options)
+    dropped = [entry for entry in frame_of(first.path).lines if entry.text.startswith("Adaugă")]
+    append(first.path, [verdict_on(first.path, entry.line, "right") for entry in dropped])
+    rows = open_dataset(build_glotcc(tmp_path, **options, verdicts=first.path / VERDICTS).path)[1]
+    restored = rows.filter(pl.col("text").str.starts_with("Adaugă")).collect()
+    assert len(restored) == 12
+    assert restored["split"].n_unique() == 1
+
+
 def test_the_names_of_files_do_not_move_a_restored_line(tmp_path: Path) -> None:
     words, rng = WORDS.split(), random.Random(4)
     pages = [

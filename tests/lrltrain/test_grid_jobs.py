@@ -300,6 +300,7 @@ def test_a_fusion_uses_the_adapters_with_its_seed(tmp_path: Path) -> None:
         ("resamples = 200", "resamples = 1", "--resamples"),
         ('languages = "bg,mt"', 'languages = "bg,klingon"', "Unknown language 'klingon'"),
         ('languages = "bg,mt"', 'langs = "bg"', "unknown key 'langs'"),
+        ("[eval]", "[eval.pppl]\nbatch-size = 4\n[eval]", r"\[eval\], pppl: --batch-size applies only to tasks"),
         ("[eval]", "[eval.topik]\nepochs = 1\n[eval]", "topik: no such task; did you mean topic"),
         ("[eval]", "[eval.topic]\nseeds = [7]\n[eval]", r"topic\.seeds: applies to all tasks"),
         ("[eval]", '[push]\nnamespce = "my-org"\n[eval]', "unknown key 'namespce'; did you mean 'namespace'"),

@@ -88,8 +88,8 @@ def test_the_text_column_is_found_by_its_name(tmp_path: Path) -> None:
         ("ner", "Adé PER\n", r"line 1 has no token and tag: 'Adé PER'"),
         (
             "ner",
-            "Ile O\nNew York B-LOC\nni O\n",
-            r"line 2 has 3 columns, and most lines have 2: 'New York B-LOC'.*tabs",
+            "-DOCSTART- -X- -X- O\n\nIle O\nNew York B-LOC\nni O\n",
+            r"line 4 has 3 columns, and most lines have 2: 'New York B-LOC'.*tabs",
         ),
         ("ner", "\n\n", "contains no items"),
         ("ner", "1\tAdé\tB-PER\n2\tni\tO\n", "its first column holds numbers"),

@@ -407,7 +407,7 @@ def test_the_seed_of_resampling_can_be_set_if_perplexity_is_among_what_is_measur
 
 def test_an_option_that_would_be_ignored_is_refused_unless_it_is_in_a_file_for_all_tasks(tmp_path: Path) -> None:
     settings = tmp_path / "eval.toml"
-    settings.write_text('adapter = ["x"]\nepochs = 3\nresamples = 100\n')
+    settings.write_text('adapter = ["x"]\nepochs = 3\nresamples = 100\nseed = 5\nbaselines = ["none"]\n')
     for task, name, value in (("pppl", "epochs", 3), ("pppl", "seeds", [4]), ("topic", "resamples", 200)):
         with pytest.raises(UsageError, match=f"--{name} applies only to (tasks|perplexity): use it with --task"):
             load_eval_config(settings, {"task": task, name: value})

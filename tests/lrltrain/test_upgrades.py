@@ -16,10 +16,12 @@ from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import load_fit_config
 from lrltrain.fitting import plan as plans
-from lrltrain.fitting.fit import fit
+from lrltrain.fitting.fit import fit, fit_group
+from lrltrain.fitting.runs import differs_in_libraries_only, run_folder
 from lrltrain.grid.handlers import HANDLERS
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import records_of
+from lrltrain.training.checkpoints import STATE
 from lrltrain.training.loop import Loop
 
 QUIET = Progress(quiet=True)
@@ -113,12 +115,47 @@ def test_a_fit_of_a_study_resumes_after_an_upgrade_and_says_if_it_cannot(
     with stopped_at(4, monkeypatch):
         run_fit()
     versions = upgrade(monkeypatch)
-    assert run_fit()["resumed"] == [{"step": 2, "settings": {}, "made_with": versions}]
+    with stopped_at(4, monkeypatch):
+        run_fit()
+    assert run_fit()["resumed"] == [{"step": 2, "settings": {}, "made_with": versions}], "also after a second stop"
     with stopped_at(4, monkeypatch):
         run_fit(seed=7)
     assert "discarded" not in capsys.readouterr().err
     assert "resumed" not in run_fit(seed=8)
     assert "an unfinished run at step 2 is discarded: seed: 7 before, now 8" in capsys.readouterr().err
+
+
+def test_a_run_that_an_upgrade_discards_does_not_set_back_the_others_of_its_group(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"eval_every": 2, "resume": True}
+
+    def configs(**of_second: Any) -> list[Any]:
+        return [
+            fit_config(workspace, variant="a", steps=6, **more),
+            fit_config(workspace, variant="b", steps=6, **of_second),
+        ]
+
+    with stopped_at(6, monkeypatch):
+        fit_group(configs(**more), QUIET)
+    versions = upgrade(monkeypatch)
+    first, second = fit_group(configs(eval_every=2, overwrite=True, seed=7), QUIET)
+    assert first.manifest["resumed"] == [{"step": 4, "settings": {}, "made_with": versions}]
+    assert "resumed" not in second.manifest
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_resumed_by_a_study(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stopped_at(4, monkeypatch):
+        fit(fit_config(workspace, eval_every=2), QUIET)
+    upgrade(monkeypatch)
+    plan = plans.prepare(fit_config(workspace, eval_every=2))
+    run = run_folder(plan.folder.resolve())
+    assert differs_in_libraries_only(run, plan.recipe)
+    state = run / "checkpoint-2" / STATE
+    state.write_text(state.read_text("utf-8").replace("{", '{"added_later": 1, ', 1), "utf-8")
+    assert not differs_in_libraries_only(run, plan.recipe)
 
 
 def test_an_adapter_without_its_plot_and_logs_is_used_and_not_trained_again(workspace: Path) -> None:
