@@ -1,17 +1,13 @@
 """All scores of a workspace as cells of one table, for reports and cards. Does not need SciPy. IO."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lrldata.layout import score_path
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.statistics import exchanges_for
-from lrltrain.reporting.conditions import ScoreOrigin, names_of_conditions
-from lrltrain.reporting.current import note_unusual
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.reference import BASE_MODEL, Reference
-from lrltrain.reporting.tables import OWN, PPPL, RESAMPLES, Cell, corrected, own_sets
+from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected, own_sets
 from lrltrain.reporting.task_cells import read_tasks
 
 
@@ -29,18 +25,7 @@ def read_cells(
     perplexities = read_perplexities(workspace, permutations, together=together, against=against, resamples=resamples)
     cells = [*tasks, *perplexities]
     against.check(cell.row for cell in cells)
-    return corrected(_named_apart(own_sets(cells)) if together else cells)
-
-
-def _named_apart(cells: Sequence[Cell]) -> list[Cell]:
-    """Name the conditions of scores in merged columns, since those of several languages are averaged there."""
-    merged = [cell for cell in cells if cell.column.data == OWN and cell.manifests]
-    scores = [ScoreOrigin(cell.row, cell.column, cell.manifests[0], cell.seeds) for cell in merged]
-    names = names_of_conditions(scores)
-    note_unusual("scores", names)
-    name_of = {id(cell): name for cell, name in zip(merged, names, strict=True)}
-    rows = [cell.row._replace(variant=f"{cell.row.variant} {name_of.get(id(cell), '')}".strip()) for cell in cells]
-    return [replace(cell, row=row) for cell, row in zip(cells, rows, strict=True)]
+    return corrected(own_sets(cells) if together else cells)
 
 
 def _most_comparisons(workspace: Path) -> int:

@@ -81,8 +81,9 @@ def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings and base model of a score, without its seed and language-specific values."""
     settings = {key: value for key, value in manifest["settings"].items() if key not in ("seed", "answers")}
     base = {f"base {key}": manifest["base"].get(key) for key in ("revision", "content", "reading")}
+    sample = {"limit": limit} if (limit := manifest["data"].get("sampled")) else {}  # of all splits
     transfer = manifest.get("transfer")
-    return settings | base | ({"trained on": transfer["data"]["name"]} if transfer else {})
+    return settings | base | sample | ({"trained on": transfer["data"]["name"]} if transfer else {})
 
 
 def names_of_conditions(scores: Sequence[ScoreOrigin]) -> list[str]:

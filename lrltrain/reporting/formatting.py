@@ -1,5 +1,8 @@
 """The text of rows, columns and numbers, shared by all formats of the results. Pure."""
 
+from collections.abc import Iterable
+from itertools import chain, count
+
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import Average
 from lrltrain.reporting.tables import PPPL, Cell, Column, Row
@@ -78,3 +81,10 @@ def p_value(p: float) -> str:
 def point_estimate(value: Interval | float) -> float:
     """Return a value without its interval."""
     return value.value if isinstance(value, Interval) else value
+
+
+def unused_name(name: str, taken: Iterable[str]) -> str:
+    """Return the name of a file that is not taken, even on a disk that ignores case: `name`, `name--2`, `name--3`."""
+    used = {other.casefold() for other in taken}
+    candidates = chain([name], (f"{name}--{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if candidate.casefold() not in used)

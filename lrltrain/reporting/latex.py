@@ -8,7 +8,7 @@ from statistics import fmean, geometric_mean
 from lrldata.language import language_name
 from lrltrain.names import base_name
 from lrltrain.reporting import formatting
-from lrltrain.reporting.formatting import column_name, method_name
+from lrltrain.reporting.formatting import column_name, method_name, unused_name
 from lrltrain.reporting.tables import Cell, Column, Row, Table
 
 _CAPTION = (
@@ -38,7 +38,8 @@ def as_tex(table: Table) -> str:
     bases = dict.fromkeys(row.base for row in table.rows)
     tables = [_tex_table(base, [row for row in table.rows if row.base == base], table) for base in bases]
     head = [r"\documentclass{article}", r"\usepackage[utf8]{inputenc}", r"\usepackage[T1]{fontenc}"]
-    head += [r"\usepackage{booktabs,longtable}", r"\begin{document}"]
+    head += [r"\usepackage[a4paper,landscape,margin=1.5cm]{geometry}", r"\usepackage{booktabs,longtable}"]
+    head += [r"\begin{document}"]
     return "\n".join([*head, *tables, r"\end{document}", ""])
 
 
@@ -122,8 +123,7 @@ def as_tables(table: Table) -> dict[str, str]:
             usual = replace(table, cells=tuple(cell for cell in cells if not cell.row.variant))
             if usual.cells:
                 name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{column_name(column)}-{base_name(base)}").strip("-")
-                same_name = sum(other == name or other.startswith(f"{name}--") for other in tables)
-                tables[f"{name}--{same_name + 1}" if same_name else name] = _wide(base, column, usual)
+                tables[unused_name(name, tables)] = _wide(base, column, usual)
     return tables
 
 

@@ -17,12 +17,13 @@ from lrldata.paths import remove
 from lrltrain.reporting.averages import averages
 from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.costs import costs
+from lrltrain.reporting.formatting import unused_name
 from lrltrain.reporting.latex import as_tables, as_tex
 from lrltrain.reporting.links import links
 from lrltrain.reporting.markdown import as_markdown
 from lrltrain.reporting.material import read_material
 from lrltrain.reporting.page import render
-from lrltrain.reporting.plots import plots
+from lrltrain.reporting.plots import Plot, plots
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.spreadsheets import adapters_csv, averages_csv, read_scores, runs_csv, scores_csv
 from lrltrain.reporting.tables import RESAMPLES, Table
@@ -85,6 +86,9 @@ def report(
     averaged, correlations, pictures = averages(table), links(table, material), plots(table, material)
     if against != BASE_MODEL and not any(cell.against for cell in table.cells):
         note(f"note: nothing is compared with {against}: no score has the same items, base model and text.")
+    plots_by_name: dict[str, Plot] = {}
+    for plot in pictures:
+        plots_by_name[unused_name(plot.name, plots_by_name)] = plot
     texts = {
         "results.md": as_markdown(table, averaged, correlations, training_costs),
         RESULTS: scores_csv(table),
@@ -93,7 +97,7 @@ def report(
         "adapters.csv": adapters_text,
         "results.tex": as_tex(table),
         **{f"tables/{name}.tex": text for name, text in as_tables(table).items()},
-        **{f"plots/{plot.name}.svg": plot.alone for plot in pictures},
+        **{f"plots/{name}.svg": plot.alone for name, plot in plots_by_name.items()},
         PAGE: render(table, averaged, correlations, training_costs, pictures, material, home),
     }
     _write(home, texts)

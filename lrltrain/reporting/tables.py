@@ -1,7 +1,7 @@
 """Scores as a table: one row per language, base model, method and source, one column per task and dataset. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -140,16 +140,25 @@ def variant_of(name: str, row: Row) -> str:
 
 
 def own_sets(cells: Sequence[Cell]) -> list[Cell]:
-    """Merge the columns of test sets that each belong to a single language, so that they can be averaged.
+    """Merge the columns of test sets that each belong to a single language, so that they can be averaged."""
+    merged = own_columns((cell.row.language, cell.column) for cell in cells)
+    return [
+        replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in merged else cell
+        for cell in cells
+    ]
+
+
+def own_columns(scored: Iterable[tuple[str, Column]]) -> set[Column]:
+    """Return the columns that are merged, given each language with the columns that it has scores in.
 
     Sentiment, for example, has a different test set in each language. A test set that several languages share keeps its
     own column, and so do the test sets of a language that has several.
     """
     columns_by_metric: dict[tuple[str, str], dict[Column, set[str]]] = {}
-    for cell in cells:
-        if not cell.column.lower_is_better:
-            columns = columns_by_metric.setdefault((cell.column.task, cell.column.metric), {})
-            columns.setdefault(cell.column, set()).add(cell.row.language)
+    for language, column in scored:
+        if not column.lower_is_better:
+            columns = columns_by_metric.setdefault((column.task, column.metric), {})
+            columns.setdefault(column, set()).add(language)
     merged: set[Column] = set()
     for columns in columns_by_metric.values():
         sets_per_language = Counter(language for languages in columns.values() for language in languages)
@@ -162,10 +171,7 @@ def own_sets(cells: Sequence[Cell]) -> list[Cell]:
             and sets_per_name[column.data.partition(", at most ")[0]] == 1
         }
         merged |= single_language if len(single_language) > 1 else set()
-    return [
-        replace(cell, column=cell.column._replace(data=OWN), data=cell.column.data) if cell.column in merged else cell
-        for cell in cells
-    ]
+    return merged
 
 
 def corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:

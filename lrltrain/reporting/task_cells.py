@@ -22,7 +22,7 @@ from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, learned_fr
 from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_contents, note_replaced, note_unusual
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
-from lrltrain.reporting.tables import Cell, Column, Comparison, Row, variant_of
+from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, own_columns, variant_of
 from lrltrain.reporting.train_seeds import joined, matched, seed_of
 
 _RUN_AGAIN = "Run the task again with --overwrite."
@@ -72,7 +72,7 @@ def read_tasks(
     """
     runs, replaced = current_runs(workspace)
     note_replaced("task runs", replaced)
-    groups = _groups(runs)
+    groups = _groups(runs, together=together)
     if together:
         groups = joined("task scores", groups, _join_key, _join)
     candidates = {id(group): _candidates(group, groups, against) for group in groups}
@@ -85,8 +85,11 @@ def read_tasks(
     return [_cell(group, base, resampled, resamples, times) for group, base in pairs]
 
 
-def _groups(runs: Iterable[Run]) -> list[Group]:
-    """Group runs that differ only in their seed, and give groups that would share a place distinct variants."""
+def _groups(runs: Iterable[Run], *, together: bool) -> list[Group]:
+    """Group runs that differ only in their seed, and give groups that would share a place distinct variants.
+
+    With `together`, test sets that each belong to a single language will share a column.
+    """
     folders: dict[Path, list[Run]] = {}
     for run in runs:
         _check(run)
@@ -102,9 +105,11 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
         row, name = _row(run), folder.parent.name
         row = row._replace(variant=name if len(names[row]) > 1 else row.variant)
         rows_and_columns.append((row, Column(run.task, data_names[_data_key(run)], TASKS[run.task])))
+    merged = own_columns((row.language, column) for row, column in rows_and_columns) if together else set()
+    places = [(row, column._replace(data=OWN) if column in merged else column) for row, column in rows_and_columns]
     scores = [
-        ScoreOrigin(row, column, run.manifest, len(folders[folder]), made_at(run.folder))
-        for (row, column), (folder, run) in zip(rows_and_columns, firsts.items(), strict=True)
+        ScoreOrigin(*place, run.manifest, len(folders[folder]), made_at(run.folder))
+        for place, (folder, run) in zip(places, firsts.items(), strict=True)
     ]
     groups = []
     condition_names = names_of_conditions(scores)

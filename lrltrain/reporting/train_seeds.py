@@ -27,7 +27,10 @@ def joined(
     place: Callable[[T], tuple[Row, Hashable]],
     join: Callable[[Row, list[T]], T],
 ) -> list[T]:
-    """Join entries that differ only in their training seed, if there are at least two, in the place of the first.
+    """Join entries that differ only in their training seed, in the place of the first.
+
+    An entry with the only seed of its language is also joined, to be averaged, if another language has several. If
+    there are several sets of entries for one row and column, only the largest is joined.
 
     `place` returns the row of an entry, and what else it must share with the entries it is joined with. `join`
     combines a list of entries into one in the given row. An adapter whose variant names no seed, and that would share
@@ -40,7 +43,12 @@ def joined(
         base_row, seed = seed_of(row)
         if seed is not None:
             numbers_by_key.setdefault((base_row, shared), []).append(number)
-    numbers_by_key = {key: numbers for key, numbers in numbers_by_key.items() if len(numbers) > 1}
+    several = {row._replace(language="") for (row, _), numbers in numbers_by_key.items() if len(numbers) > 1}
+    largest: dict[Hashable, tuple[Row, Hashable]] = {}
+    for row, shared in sorted(numbers_by_key, key=lambda key: -len(numbers_by_key[key])):
+        if row._replace(language="") in several:
+            largest.setdefault((row, column_of(shared)), (row, shared))
+    numbers_by_key = {key: numbers_by_key[key] for key in largest.values()}
     dropped = {number for numbers in numbers_by_key.values() for number in numbers[1:]}
     rows = {numbers[0]: (row, numbers) for (row, _), numbers in numbers_by_key.items()}
     joined_rows = {(row, column_of(shared)) for row, shared in numbers_by_key}
