@@ -118,6 +118,12 @@ class FusedStack(nn.Module):
             for fusion in self.fusions.values():
                 fusion.draw(number)
 
+    def freeze_unused(self) -> None:
+        """Freeze the couplings of the other members, for whose gradients DistributedDataParallel would wait."""
+        for member in self._stacks()[1:]:
+            if member.coupling is not None:
+                member.coupling.requires_grad_(requires_grad=False)
+
     def at(self, key: str) -> Adding:
         """Return the function that computes what is added to the hidden states at a layer."""
         return partial(_fusion_output, self.fusions[key], [member.bottlenecks[key] for member in self._stacks()])

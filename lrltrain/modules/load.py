@@ -78,10 +78,12 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
     model = _uncompiled(model)
     with isolated_session():
         stack = load_fusion(folder, model) if is_fusion else load_adapter_files(folder, model)
+        if isinstance(stack, FusedStack):
+            stack.freeze_unused()
         existing = inserted(model)
-        if any(other.names == stack.names for other in existing):
+        if present := [name for name in stack.names if any(name in other.names for other in existing)]:
             raise ModelError(
-                f"{source}: {', '.join(stack.names)} is already in the model.",
+                f"{source}: {', '.join(present)} is already in the model.",
                 "Remove it with lrltrain.unload_adapter.",
             )
         if stack.coupling is not None and any(other.coupling is not None for other in existing):
@@ -103,6 +105,14 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
 def _uncompiled(model: Any) -> Any:
     """Return the model inside one from torch.compile, whose weights have other names."""
     return getattr(model, "_orig_mod", model)
+
+
+def _unwrapped(model: Any) -> Any:
+    """Return the transformers model inside a wrapper: of torch.compile, of processes, or of PEFT."""
+    model = _uncompiled(model)
+    while not hasattr(model, "config") and hasattr(model, "module"):  # of DistributedDataParallel
+        model = _uncompiled(model.module)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _base_sentence(folder: Path) -> str:
@@ -139,7 +149,7 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
         >>> stack = lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ro-glotcc-lora")
         >>> lrltrain.save_adapter(model, "further-trained")
     """
-    model = _uncompiled(model)
+    model = _unwrapped(model)
     stacks = [stack for stack in inserted(model) if name is None or name in stack.names]
     if len(stacks) != 1:
         available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)
@@ -148,6 +158,10 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
             message, f"It has: {available}. Pass the name of one." if available else "Insert one with load_adapter."
         )
     path, stack = as_path(folder, "folder"), stacks[0]
+    if any(weight.is_meta for weight in stack.parameters()):
+        raise ModelError(
+            "The adapter is offloaded.", "Remove the hooks first: accelerate.hooks.remove_hook_from_submodules(model)."
+        )
     with naming_arguments({"folder"}):
         if path.is_file():
             raise ModelError(f"{path}: is a file.", "Give a folder.")
@@ -207,7 +221,7 @@ def unload_adapter(model: Any, name: str | None = None) -> None:
         >>> lrltrain.unload_adapter(model)
         >>> lrltrain.load_adapter(model, "my-org/xlm-roberta-base-ug-glotcc-seq_bn")
     """
-    model = _uncompiled(model)
+    model = _unwrapped(model)
     kept = [stack for stack in inserted(model) if name is not None and name not in stack.names]
     if name is not None and len(kept) == len(inserted(model)):
         available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)

@@ -79,6 +79,26 @@ def test_peft_loads_the_lora_weights_written_for_it(kind: str, matrices: tuple[s
     torch.testing.assert_close(merged(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["bert", "llama", "gemma3_text"])
+def test_an_adapter_of_a_model_that_peft_wraps_is_saved_and_removed(kind: str, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")
+    stack = AdapterStack(model_of(kind), LowRanks(rank=4, alpha=12), ["own"])
+    with torch.no_grad():
+        for number, parameter in enumerate(stack.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    (tmp_path / "a").mkdir()
+    save_adapter(tmp_path / "a", model_of(kind), stack)
+    model, plain = model_of(kind), model_of(kind)(IDS).logits
+    lrltrain.load_adapter(model, tmp_path / "a")
+    expected = model(IDS).logits
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules="all-linear", r=2))
+    lrltrain.save_adapter(wrapped, tmp_path / "b")
+    loaded = peft.PeftModel.from_pretrained(model_of(kind), tmp_path / "b", subfolder="peft").eval()
+    torch.testing.assert_close(loaded(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-4)
+    lrltrain.unload_adapter(wrapped)
+    torch.testing.assert_close(model(IDS).logits, plain, atol=1e-5, rtol=1e-4)
+
+
 def test_lora_equals_that_of_peft_after_two_steps() -> None:
     """The first step changes only B, which starts at zero; the second step changes both matrices."""
     peft = pytest.importorskip("peft", reason=f"PEFT {REASON}")

@@ -54,8 +54,8 @@ def test_hidden_states_are_the_inputs_of_the_next_layer(kind: str, requested_bef
         assert torch.equal(state, layer_input)
 
 
-def fusion_of(model: Any) -> FusedStack:
-    members = [AdapterStack(model, METHODS["seq_bn"], [f"m{number}"]) for number in range(2)]
+def fusion_of(model: Any, method: str = "seq_bn") -> FusedStack:
+    members = [AdapterStack(model, METHODS[method], [f"m{number}"]) for number in range(2)]
     fused = FusedStack(model, members)
     with torch.no_grad():
         for number, parameter in enumerate(fused.parameters()):
@@ -264,6 +264,37 @@ def test_a_fusion_is_removed_by_any_of_its_names() -> None:
     insert(model, fusion_of(model))
     lrltrain.unload_adapter(model, "m1")
     assert torch.equal(model(IDS).logits, plain)
+
+
+def test_of_a_loaded_fusion_all_that_is_trained_gets_gradients(tmp_path: Path) -> None:
+    model = model_of("bert").requires_grad_(requires_grad=False)
+    save_fusion(tmp_path, model, fusion_of(model, "seq_bn_inv"))
+    fused = lrltrain.load_adapter(model, tmp_path)
+    model(IDS).logits.square().sum().backward()
+    assert [name for name, weight in fused.named_parameters() if weight.requires_grad and weight.grad is None] == []
+    with pytest.raises(ModelError, match="m1 is already in the model"):
+        lrltrain.load_adapter(model, write_adapter("bert", "seq_bn", tmp_path / "again", "m1"))
+
+
+def test_an_adapter_is_saved_and_removed_through_a_wrapper_of_processes(tmp_path: Path) -> None:
+    model = model_of("bert")
+    plain = model(IDS).logits
+    wrapper = torch.nn.DataParallel(model)
+    lrltrain.load_adapter(model, write_adapter("bert", "lora", tmp_path / "a"))
+    for name, saved in (("wrapped", torch.compile(wrapper, backend="eager")), ("plain", model)):
+        lrltrain.save_adapter(saved, tmp_path / name)
+    for file in ("adapter.safetensors", "peft/adapter_model.safetensors"):
+        assert (tmp_path / "wrapped" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
+    lrltrain.unload_adapter(wrapper)
+    assert torch.equal(model(IDS).logits, plain)
+
+
+def test_an_offloaded_adapter_is_not_saved(tmp_path: Path) -> None:
+    model = model_of("bert")
+    lrltrain.load_adapter(model, write_adapter("bert", "lora", tmp_path / "a")).to("meta")
+    with pytest.raises(ModelError, match="is offloaded"):
+        lrltrain.save_adapter(model, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_second_invertible_adapter_is_noted_as_unused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
