@@ -134,7 +134,7 @@ def _check_newer(repository: Repository, record: Mapping[str, Any]) -> None:
     for name, part in repository.parts.items():
         published = record["parts"].get(name)
         earlier = version_with(record, name, part.manifest_sha256)
-        if published and published["manifest_sha256"] != part.manifest_sha256 and earlier:
+        if published and published["data"] != part.data and earlier:
             version = bump(str(record["version"]), 1)
             raise PublishError(
                 f"{repository.id}: the local {name} is from v{earlier}, which v{record['version']} has replaced.",

@@ -168,10 +168,11 @@ def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl
         in_kept.join(orders, on="doc")
         .sort("order", "line")
         .with_columns(
-            again=pl.when(~pl.col("text").is_first_distinct())
+            again=pl.when(pl.col("lower").is_first_distinct())
+            .then(None)
+            .when(pl.col("text") == pl.col("text").first().over("lower"))
             .then(pl.lit("exact_duplicate"))
-            .when(~pl.col("lower").is_first_distinct())
-            .then(pl.lit("normalised_duplicate")),
+            .otherwise(pl.lit("normalised_duplicate")),
         )
     )
     settled = _fates(again.filter(pl.col("again").is_null()), language, sentences=sentences).rename({"fate": "settled"})

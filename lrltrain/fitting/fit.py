@@ -20,7 +20,14 @@ from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
 from lrltrain.fitting.plan import Adapter, Plan, adapter_name, fused_adapters, is_made, note_other_versions, prepare
-from lrltrain.fitting.runs import refuse_other_base, run_folder, start_or_resume, steps_kept, translate_errors
+from lrltrain.fitting.runs import (
+    drop_uncommon,
+    refuse_other_base,
+    run_folder,
+    start_or_resume,
+    steps_kept,
+    translate_errors,
+)
 from lrltrain.fitting.writing import Writer
 from lrltrain.methods import AttachedMethod, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
@@ -130,6 +137,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         if first_process():
             note_if_slow(first.config.precision)
             note_if_no_bf16(first.config.precision)
+            drop_uncommon([(run_folder(plan.folder.resolve()), plan.recipe, plan.config) for plan in plans])
             plans = [_begin(plan, names) for plan in plans]
         process_group.wait()
         corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]

@@ -31,7 +31,7 @@ from lrltrain.methods import READERS
 from lrltrain.models import Base
 from lrltrain.names import base_name, distinct
 from lrltrain.precision import precision_of
-from lrltrain.training.checkpoints import can_load, whole_steps
+from lrltrain.training.checkpoints import can_load, drop_beyond, whole_steps
 
 RECIPE = "recipe.json"
 # Settings that may change when a run is resumed; all others change the shapes of weights, or what the loss measures.
@@ -120,6 +120,14 @@ def differs_in_libraries_only(run: Path, recipe: Mapping[str, Any]) -> bool:
 def steps_kept(run: Path, recipe: Mapping[str, Any], config: FitConfig) -> list[int]:
     """Return the steps of the checkpoints from which a run may resume; none if it will be discarded."""
     return [] if config.overwrite and not _is_same(_recipe_of(run), recipe) else whole_steps(run)
+
+
+def drop_uncommon(group: Iterable[tuple[Path, Mapping[str, Any], FitConfig]]) -> None:
+    """Remove the checkpoints after the last step that all runs of a group, with their recipes, have in common."""
+    members = list(group)
+    common = set.intersection(*(set(steps_kept(*member)) for member in members))
+    for run, *_ in members:
+        drop_beyond(run, max(common, default=0))
 
 
 def _input_like(current: Any, before: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrldata import __version__
+from lrldata.code_version import code_version
 from lrldata.errors import BusyError, LrlError, NoDataError, StorageError, UsageError, is_full, is_panic, one_line
 from lrldata.layout import anchored
 from lrldata.output import guard, redact, say_traceback
@@ -151,7 +151,7 @@ def _attempt(job: Job, records: Records, cache: Path) -> Record:
             return Record(job.id, job.name, "busy", error=_describe(error))
         return _failed(job, error, time.perf_counter() - began)
     seconds = round(time.perf_counter() - began, 3)
-    return Record(job.id, job.name, "done", seconds, files=files, state=state, used=used, lrl=__version__)
+    return Record(job.id, job.name, "done", seconds, files=files, state=state, used=used, lrl=code_version())
 
 
 def _check_needs(job: Job, records: Records) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from lrldata import __version__
+from lrldata.code_version import code_version
 from lrldata.errors import LrlError
 from lrldata.output import note
 from lrltrain.grid.job import Job
@@ -65,8 +65,8 @@ class Schedule:
     def note_other_versions(self) -> None:
         """Note how many jobs were done by other versions, which may have read, trained or measured differently."""
         versions = [self.done[job].lrl for job in self.kept if self.jobs[job].kind != "report"]
-        if others := sorted({version for version in versions if version != __version__}):
-            count = sum(version != __version__ for version in versions)
+        if others := sorted({version for version in versions if version != code_version()}):
+            count = sum(version in others for version in versions)
             by = ", ".join(f"lrl {version}" if version else "an earlier version" for version in others)
             records = self.records.address(self.records.folder / "jobs")
             note(

@@ -75,7 +75,7 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
     fault = next(faults(config), None)
     if fault:
         raise ModelError(f"{source}: {name}: {fault}.", "An adapter's own code is never run.")
-    model = _uncompiled(model)
+    model = _checked(model)
     with isolated_session():
         stack = load_fusion(folder, model) if is_fusion else load_adapter_files(folder, model)
         if isinstance(stack, FusedStack):
@@ -105,6 +105,16 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
 def _uncompiled(model: Any) -> Any:
     """Return the model inside one from torch.compile, whose weights have other names."""
     return getattr(model, "_orig_mod", model)
+
+
+def _checked(model: Any) -> Any:
+    """Return the model itself. Raises ModelError for a model of PEFT, which replaces modules when it merges weights."""
+    model = _uncompiled(model)
+    if hasattr(model, "get_base_model"):
+        raise ModelError(
+            "PEFT wraps this model.", "Call load_adapter on the transformers model, and wrap it afterwards."
+        )
+    return model
 
 
 def _unwrapped(model: Any) -> Any:

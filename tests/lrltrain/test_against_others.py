@@ -14,6 +14,7 @@ import torch
 from models import IDS, model_of
 
 import lrltrain
+from lrldata.errors import ModelError
 from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import LABELS
@@ -92,6 +93,8 @@ def test_an_adapter_of_a_model_that_peft_wraps_is_saved_and_removed(kind: str, t
     lrltrain.load_adapter(model, tmp_path / "a")
     expected = model(IDS).logits
     wrapped = peft.get_peft_model(model, peft.LoraConfig(target_modules="all-linear", r=2))
+    with pytest.raises(ModelError, match=r"PEFT wraps this model\. Call load_adapter on the transformers model"):
+        lrltrain.load_adapter(wrapped, tmp_path / "a")
     lrltrain.save_adapter(wrapped, tmp_path / "b")
     loaded = peft.PeftModel.from_pretrained(model_of(kind), tmp_path / "b", subfolder="peft").eval()
     torch.testing.assert_close(loaded(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-4)

@@ -1,5 +1,6 @@
 """A workspace that outlives versions and machines: finished work stays valid, and problems are named."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from lrltrain.fitting.runs import differs_in_libraries_only, run_folder
 from lrltrain.grid.handlers import HANDLERS
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import records_of
-from lrltrain.training.checkpoints import STATE
+from lrltrain.training.checkpoints import STATE, whole_steps
 from lrltrain.training.loop import Loop
 
 QUIET = Progress(quiet=True)
@@ -142,6 +143,21 @@ def test_a_run_that_an_upgrade_discards_does_not_set_back_the_others_of_its_grou
     first, second = fit_group(configs(eval_every=2, overwrite=True, seed=7), QUIET)
     assert first.manifest["resumed"] == [{"step": 4, "settings": {}, "made_with": versions}]
     assert "resumed" not in second.manifest
+
+
+def test_the_recorded_step_is_the_one_that_all_runs_of_the_group_resume_from(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def configs(**more: Any) -> list[Any]:
+        return [fit_config(workspace, variant=name, steps=8, eval_every=2, **more) for name in "ab"]
+
+    with stopped_at(8, monkeypatch):
+        fit_group(configs(), QUIET)
+    run = run_folder(plans.prepare(configs()[1]).folder.resolve())
+    assert whole_steps(run)[-2:] == [4, 6]
+    shutil.rmtree(run / "checkpoint-6")  # as if the process had been killed before this run's checkpoint
+    for adapter in fit_group(configs(learning_rate=1e-3, resume=True), QUIET):
+        assert [change["step"] for change in adapter.manifest["resumed"]] == [4]
 
 
 def test_a_checkpoint_that_cannot_be_read_is_not_resumed_by_a_study(
