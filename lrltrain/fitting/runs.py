@@ -124,10 +124,10 @@ def steps_kept(run: Path, recipe: Mapping[str, Any], config: FitConfig) -> list[
 
 def drop_uncommon(group: Iterable[tuple[Path, Mapping[str, Any], FitConfig]]) -> None:
     """Remove the checkpoints after the last step that all runs of a group, with their recipes, have in common."""
-    members = list(group)
-    common = set.intersection(*(set(steps_kept(*member)) for member in members))
-    for run, *_ in members:
-        drop_beyond(run, max(common, default=0))
+    kept = {run: set(steps_kept(run, recipe, config)) for run, recipe, config in group}
+    for run, steps in kept.items():
+        if steps:  # otherwise, the run is new, or will be discarded with a note
+            drop_beyond(run, max(set.intersection(*kept.values()), default=0))
 
 
 def _input_like(current: Any, before: Any) -> Any:
