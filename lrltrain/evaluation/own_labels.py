@@ -178,9 +178,8 @@ def _sentences(file: Path, rows: Rows) -> Iterator[list[tuple[str, str]]]:
             continue  # a comment above a sentence, as in CoNLL-U
         if tag is None or not cells[0]:
             raise InputError(f"{file}: line {number} has no token and tag: {' '.join(cells)[:60]!r}.", _TOKENS_HINT)
-        if (
-            has_no_tabs and len(cells) > width and cells[0] != _DOCUMENT
-        ):  # perhaps a space within the token, which would be cut off there
+        # A space within a token would cut off the part after it.
+        if has_no_tabs and len(cells) > width and cells[0] != _DOCUMENT:
             message = f"{file}: line {number} has {len(cells)} columns, and most lines have {width}"
             raise InputError(f"{message}: {' '.join(cells)[:60]!r}.", f"{_TOKENS_HINT} Separate columns by tabs.")
         sentence.append((cells[0], tag))
