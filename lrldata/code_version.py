@@ -1,4 +1,4 @@
-"""The version of this package that manifests of datasets record. IO.
+"""The version of this package that datasets and studies record. IO.
 
 Development versions have the same number for weeks, while rules change. A hash of the code tells them apart, so that a
 dataset built by an earlier one is built again.

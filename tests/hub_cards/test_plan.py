@@ -18,6 +18,7 @@ def repository(
     data: str = "d",
     schema: str = "s",
     note: str = "n",
+    manifest: str = "",
     parts: tuple[str, ...] = ("a",),
     more: tuple[str, ...] = (),
     facts: Mapping[str, Any] | None = None,
@@ -38,7 +39,7 @@ def repository(
 
     files = tuple(File.of(path, f"{path} {data}".encode()) for name in parts for path in (f"{name}/data", *more))
     described_parts = {
-        name: Part(schema, data, f"m{data}", (f"{name}/data", *more), {"note": note} | dict(facts or {}))
+        name: Part(schema, data, manifest or f"m{data}", (f"{name}/data", *more), {"note": note} | dict(facts or {}))
         for name in parts
     }
     return Repository("o/r", "dataset", "dataset", files, described_parts, card, **options)
@@ -86,6 +87,11 @@ def test_replaced_data_is_published_again_only_on_request() -> None:
     assert "--version 1.2.0" in error.value.hint
     assert make_plan(repository(data="d"), before, "1.2.0").action == "update"
     assert make_plan(repository(data="f"), before).version == "1.2.0"
+
+
+def test_the_same_data_made_by_another_version_may_replace_a_newer_manifest() -> None:
+    before = published(repository(manifest="1" * 64), repository(manifest="2" * 64))
+    assert make_plan(repository(manifest="1" * 64), before).action == "update"
 
 
 def test_a_part_that_is_not_here_stays_as_long_as_its_data_does() -> None:

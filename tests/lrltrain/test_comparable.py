@@ -20,7 +20,7 @@ from lrltrain.reporting.averages import ALL, averages
 from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.current import adapters_in, is_replaced
 from lrltrain.reporting.data_names import content_of
-from lrltrain.reporting.formatting import column_name
+from lrltrain.reporting.formatting import column_name, unused_name
 from lrltrain.reporting.latex import as_tables
 from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
@@ -55,6 +55,11 @@ def test_the_same_conditions_have_the_same_name_in_all_languages(tmp_path: Path)
     by_method = {(average.group, average.method): average for average in averages(Table(tuple(cells)))}
     assert by_method[ALL, "lora"].languages == LANGUAGES
     assert getattr(by_method[ALL, "lora"].score, "value", 0) > 0.8, "only the runs of 20 epochs"
+
+
+def test_files_of_a_report_have_distinct_names_even_if_case_is_ignored() -> None:
+    assert unused_name("a", ()) == "a"
+    assert unused_name("a-b", ["A-B", "a-b--2"]) == "a-b--3"
 
 
 def put_own(out: Path, language: str, method: str, share: float, epochs: int, seeds: tuple[int, ...] = (1, 2)) -> None:
