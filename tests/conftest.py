@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from clients import environment, free_port
 from hypothesis import settings
 from warm import FIXED, Warm
 
@@ -54,6 +55,25 @@ def warm() -> Iterator[Warm]:
 def warm_data() -> Iterator[Warm]:
     """Return a runner for `lrldata` that does not import its libraries again."""
     with Warm("lrldata", os.environ) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def port() -> int:
+    """Return the port that all local Hubs use in turn: their clients read HF_ENDPOINT before the first Hub starts."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the HF_HOME of all clients of a local Hub: a link to the folder of the current test."""
+    return tmp_path_factory.mktemp("link") / "home"
+
+
+@pytest.fixture(scope="session")
+def warm_script(port: int, link: Path) -> Iterator[Warm]:
+    """Return a runner for scripts that does not import the Hub's clients again."""
+    with Warm("script", environment(f"http://127.0.0.1:{port}", link, "")) as runner:
         yield runner
 
 

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -23,14 +24,19 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
-def imported(path: Path, *, at_once: bool) -> Iterator[str]:
-    """Yield the modules of this project that a file imports; with `at_once`, only those it imports at its top level."""
-    tree = ast.parse(path.read_text("utf-8"))
-    nodes: list[ast.AST] = [*tree.body] if at_once else [*ast.walk(tree)]
-    for node in nodes:
+@cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Return the import statements of a file, including those inside functions."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules of this project that a file imports."""
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
-        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+        elif node.module in MODULES:
             for alias in node.names:
                 full_name = f"{node.module}.{alias.name}"
                 yield full_name if full_name in MODULES else node.module
@@ -40,12 +46,12 @@ def test_packages_import_only_themselves_and_earlier_packages() -> None:
     for path in FILES:
         package = path.relative_to(ROOT).parts[0]
         allowed = ORDER[: ORDER.index(package) + 1]
-        for name in imported(path, at_once=False):
+        for name in imported(path):
             assert name.split(".")[0] in allowed, f"{module_of(path)} imports {name}"
 
 
 def test_there_are_no_import_cycles_between_modules() -> None:
-    graph = {module_of(path): set(imported(path, at_once=False)) - {module_of(path)} for path in FILES}
+    graph = {module_of(path): set(imported(path)) - {module_of(path)} for path in FILES}
     lazy = {name for name in graph if name in ORDER}  # each package's __init__.py lists its API and imports it lazily
     graph = {name: needs - lazy for name, needs in graph.items() if name not in lazy}
     try:
@@ -61,7 +67,7 @@ def test_there_are_no_import_cycles_between_folders_of_a_package(package: str) -
         first, part, *_ = [*module_of(path).split("."), ""]
         if first != package or not part:
             continue
-        needs = {name.split(".")[1] for name in imported(path, at_once=False) if name.startswith(f"{package}.")}
+        needs = {name.split(".")[1] for name in imported(path) if name.startswith(f"{package}.")}
         graph.setdefault(part, set()).update(needs - {part})
     try:
         TopologicalSorter(graph).prepare()
@@ -71,9 +77,8 @@ def test_there_are_no_import_cycles_between_folders_of_a_package(package: str) -
 
 def test_lrldata_never_imports_torch() -> None:
     for path in (ROOT / "lrldata").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for node in import_statements(path):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert not {"torch", "transformers"} & {name.split(".")[0] for name in names}, path
 
 

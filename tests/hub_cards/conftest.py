@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import ACCOUNTS, TOKEN, check_store, environment, free_port
+from clients import ACCOUNTS, TOKEN, check_store, environment, give_home
 from warm import Warm
 
 from hub_cards.local_hub import Hub, start
@@ -28,37 +28,16 @@ def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def port() -> int:
-    """Return the port that all Hubs use in turn: their clients read HF_ENDPOINT before the first Hub starts."""
-    return free_port()
-
-
-@pytest.fixture(scope="session")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the HF_HOME of all clients: a link to the folder of the current test."""
-    return tmp_path_factory.mktemp("link") / "home"
-
-
-@pytest.fixture(scope="session")
 def warm_lrl(port: int, link: Path) -> Iterator[Warm]:
     """Return a runner for `lrl` that does not import its libraries again."""
     with Warm("hub_cards", environment(f"http://127.0.0.1:{port}", link, "")) as runner:
         yield runner
 
 
-@pytest.fixture(scope="session")
-def warm_script(port: int, link: Path) -> Iterator[Warm]:
-    """Return a runner for scripts that does not import the Hub's clients again."""
-    with Warm("script", environment(f"http://127.0.0.1:{port}", link, "")) as runner:
-        yield runner
-
-
 @pytest.fixture
 def hub(tmp_path: Path, port: int, link: Path) -> Iterator[Hub]:
     """Serve an empty folder; afterwards, assert that it contains no token and that git finds no error."""
-    (tmp_path / "home").mkdir(exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(tmp_path / "home")
+    give_home(link, tmp_path / "home")
     with start(tmp_path / "hub", accounts=ACCOUNTS, port=port) as server:
         yield server
     check_store(tmp_path / "hub")

@@ -1,16 +1,15 @@
-"""A local Hub, and the real clients in processes of their own, because they read HF_ENDPOINT at import."""
+"""A local Hub, and the real clients in processes of their own."""
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from clients import ACCOUNTS, TOKEN, check_store, environment
+from clients import ACCOUNTS, TOKEN, check_store, environment, give_home
+from warm import Warm
 
 from hub_cards.local_hub import Hub, start
 
@@ -35,30 +34,24 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
+def hub(tmp_path: Path, port: int, link: Path) -> Iterator[Hub]:
     """Serve an empty folder; afterwards, assert that it contains no token and that git finds no error.
 
     A `kill` fault kills the process whose id is in the file `pid`.
     """
-    with start(tmp_path / "hub", accounts=ACCOUNTS, page=3, part=1000, to_kill=tmp_path / "pid") as server:
+    give_home(link, tmp_path / "home")
+    settings: dict[str, Any] = {"page": 3, "part": 1000, "to_kill": tmp_path / "pid", "port": port}
+    with start(tmp_path / "hub", accounts=ACCOUNTS, **settings) as server:
         yield server
     check_store(tmp_path / "hub")
 
 
 @pytest.fixture
-def client(hub: Hub, tmp_path: Path) -> Run:
+def client(hub: Hub, tmp_path: Path, link: Path, warm_script: Warm) -> Run:
     """Return a function that runs a script with a client and returns the value passed to `give(value)`."""
 
-    def run(script: str, *, token: str = TOKEN, server: Hub = hub) -> Any:
-        result = subprocess.run(
-            [sys.executable, "-c", _HEAD + script],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment(server, tmp_path / "home", token),
-            timeout=180,
-        )
+    def run(script: str, *, token: str = TOKEN) -> Any:
+        result = warm_script.run([_HEAD + script], tmp_path, environment(hub, link, token))
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.strip().rpartition("\n")[2])
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from clients import ACCOUNTS, TOKEN, check_store, environment
+from warm import Warm
 
 from hub_cards.local_hub import Hub, start
 from hub_cards.local_hub.answers import span
@@ -186,7 +187,9 @@ def test_the_command_prints_the_endpoint_and_recovers_from_a_kill_at_a_commit(tm
 
 
 @pytest.mark.slow
-def test_a_client_killed_at_any_request_of_an_upload_makes_one_commit_when_rerun(hub: Hub, tmp_path: Path) -> None:
+def test_a_client_killed_at_any_request_of_an_upload_makes_one_commit_when_rerun(
+    hub: Hub, tmp_path: Path, link: Path, warm_script: Warm
+) -> None:
     script = """
 import os
 from pathlib import Path
@@ -198,11 +201,7 @@ create_tag("my-org/k", tag="v1.0.0", exist_ok=True)
 """
 
     def publish() -> int:
-        variables = environment(hub, tmp_path / "home", TOKEN)
-        command = [sys.executable, "-c", script]
-        return subprocess.run(
-            command, cwd=tmp_path, env=variables, check=False, capture_output=True, timeout=120
-        ).returncode
+        return warm_script.run([script], tmp_path, environment(hub, link, TOKEN)).returncode
 
     with httpx.Client(base_url=hub.endpoint, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as http:
         for nth in range(1, 20):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import ACCOUNTS, TOKEN, check_store, environment
+from clients import ACCOUNTS, TOKEN, check_store, environment, give_home
 
 from hub_cards.local_hub import Hub, start
 from hub_cards.local_hub.changes import Large
@@ -29,11 +29,12 @@ give(api.list_repo_files("my-org/d", repo_type="dataset", revision="v1.0.0"))
 
 
 @pytest.fixture
-def large_hub(tmp_path: Path) -> Iterator[Hub]:
+def hub(tmp_path: Path, port: int, link: Path) -> Iterator[Hub]:
     """Serve an empty folder, with larger parts than in other tests, and with pages that are too small for a tree."""
-    with start(tmp_path / "large-hub", accounts=ACCOUNTS, page=2, part=4 << 20) as server:
+    give_home(link, tmp_path / "home")
+    with start(tmp_path / "hub", accounts=ACCOUNTS, page=2, part=4 << 20, port=port) as server:
         yield server
-    check_store(tmp_path / "large-hub")
+    check_store(tmp_path / "hub")
 
 
 @pytest.fixture
@@ -79,14 +80,14 @@ def digest(data: bytes) -> str:
 
 
 def test_the_npm_client_reads_at_a_tag_what_the_python_client_published(
-    npm: Callable[..., Any], client: Any, large_hub: Hub, tmp_path: Path
+    npm: Callable[..., Any], client: Any, hub: Hub, tmp_path: Path
 ) -> None:
     (tmp_path / "folder" / "data" / "deep").mkdir(parents=True)
     (tmp_path / "folder" / "README.md").write_bytes(TEXT)
     (tmp_path / "folder" / "data" / "small.txt").write_bytes(b"1")
     (tmp_path / "folder" / "data" / "deep" / "large.dat").write_bytes(LARGE)
-    paths = client(PUBLISH, server=large_hub)
-    seen = npm(large_hub, "dataset/my-org/d", "v1.0.0")
+    paths = client(PUBLISH)
+    seen = npm(hub, "dataset/my-org/d", "v1.0.0")
     attributes = seen["files"].pop(".gitattributes"), seen["raw"].pop(".gitattributes")
     assert attributes[0] == attributes[1]
     assert sorted(paths) == sorted([".gitattributes", *seen["files"]])

@@ -50,6 +50,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def give_home(link: Path, folder: Path) -> None:
+    """Point the link that all clients have as HF_HOME to a folder of the current test."""
+    folder.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
+
+
 def environment(hub: Hub | str, home: Path, token: str) -> dict[str, str]:
     """Return the environment variables for a client of a Hub, given as a server or as an address."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
