@@ -1,5 +1,6 @@
-"""Choose the precision of weights and computation, and warn if this machine computes slowly in it."""
+"""Choose the precision of weights and computation, and name the device; warn if it computes slowly in it."""
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,3 +85,11 @@ def _seconds(dtype: torch.dtype) -> float:
         torch.nn.functional.linear(left, right)
         minimum = min(minimum, time.perf_counter() - start)
     return minimum
+
+
+def device_name() -> str:
+    """Return the name of the machine's processor, as shown on a card."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"

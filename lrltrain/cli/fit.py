@@ -175,6 +175,8 @@ def fit_command(
         from lrltrain.fitting.groups import fit_all
         from lrltrain.training.processes import first_process
     several = len(settings) > 1
+    if settings[0].dry_run and not first_process():
+        return
     if settings[0].dry_run:
         estimated = [estimate(fit_config, progress) for fit_config in settings]
         show_or_dump(as_json, estimated if several else estimated[0], *map(tables.estimate, estimated))

@@ -13,15 +13,15 @@ from lrldata.errors import InputError
 from lrldata.progress import Progress
 from lrltrain.config import FitConfig
 from lrltrain.costs import ALONE, BYTES_PER_TRAINED, fit_seconds, shape_from, step_memory
-from lrltrain.fitting.fit import device_name
 from lrltrain.fitting.plan import adapter_name, is_made, prepare
 from lrltrain.fitting.runs import refuse_in_use, refuse_other_base
 from lrltrain.methods import attach
 from lrltrain.models import check_length, load_model
-from lrltrain.precision import bytes_per_value
+from lrltrain.precision import bytes_per_value, device_name
 from lrltrain.text import HELD_OUT
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
+from lrltrain.training.processes import processes
 from lrltrain.trust import no_remote_code
 
 SAMPLE = 2  # thousands of lines to tokenize
@@ -47,7 +47,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     tokens = round(sum(lengths) / max(1, lines) * rows)
     blocks_of_sample = len(lengths) if config.batching == "line" else len(pack(lengths, config.max_length))
     blocks = max(1, round(blocks_of_sample / max(1, lines) * rows))
-    blocks_per_step = config.batch_size * config.accumulate
+    blocks_per_step = config.batch_size * config.accumulate * processes()
 
     with progress.waiting("Laying out the model"):
         model = _empty_model(plan.base.location, plan.base.revision, plan.base.objective)
@@ -66,7 +66,10 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
     speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _flops()
     a_layer = ALONE if on_gpu else 0.0
-    seconds = fit_seconds(config, shape, tokens_per_step, speed=speed, a_layer=a_layer, eval_blocks=validated)
+    share = 1 / processes()  # of each step and evaluation
+    seconds = fit_seconds(
+        config, shape, tokens_per_step * share, speed=speed, a_layer=a_layer, eval_blocks=validated * share
+    )
     size = bytes_per_value(config.precision)
     frozen = 0 if config.method == "full" else parameters
     memory = size * frozen + BYTES_PER_TRAINED * trained

@@ -1,6 +1,5 @@
 """The pipeline of `lrltrain fit`: from text in some languages to adapter folders, one or several at once."""
 
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,7 +18,16 @@ from lrldata.paths import remove_tree
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
 from lrltrain.config import Batching, FitConfig
-from lrltrain.fitting.plan import Adapter, Plan, adapter_name, fused_adapters, is_made, note_other_versions, prepare
+from lrltrain.fitting.plan import (
+    Adapter,
+    Plan,
+    adapter_name,
+    check_agreement,
+    fused_adapters,
+    is_made,
+    note_other_versions,
+    prepare,
+)
 from lrltrain.fitting.runs import (
     drop_uncommon,
     refuse_other_base,
@@ -32,7 +40,7 @@ from lrltrain.fitting.writing import Writer
 from lrltrain.methods import AttachedMethod, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
-from lrltrain.precision import HALF, note_if_no_bf16, note_if_slow, precision_of, tf32
+from lrltrain.precision import HALF, device_name, note_if_no_bf16, note_if_slow, precision_of, tf32
 from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.corpus import Corpus, tokenize
@@ -63,6 +71,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
     Adapters that are made already are left as they are. Raises LrlError.
     """
     began = time.perf_counter()
+    progress = progress if first_process() else Progress(quiet=True)
     plans: list[Plan] = []
     for config in configs:
         plans.append(prepare(config, plans[0] if plans else None))
@@ -86,6 +95,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
                 continue
             refuse_other_base(home, plan.base, overwrite=plan.config.overwrite)
             remaining.append(plan)
+        check_agreement(remaining, process_group)
         failed: list[str] = []
         for group in _groups_in_step(remaining):
             try:
@@ -140,7 +150,8 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
             drop_uncommon([(run_folder(plan.folder.resolve()), plan.recipe, plan.config) for plan in plans])
             plans = [_begin(plan, names) for plan in plans]
         process_group.wait()
-        corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]
+        with process_group.in_turn():  # the first one tokenizes, the others open its cache
+            corpora = [tuple(_tokenize(plan, split, progress) for split in ("train", "validation")) for plan in plans]
         for plan, (train, _) in zip(plans, corpora, strict=True):
             _warn_of_unknown(plan, train)
 
@@ -162,7 +173,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                 for plan, name, corpus in zip(plans, names, corpora, strict=True)
             ]
             with progress.steps("Training", first.config.steps) as (advance, say):
-                reports = ProgressCallbacks(advance, say if first_process() else _ignore)
+                reports = ProgressCallbacks(advance, say)
                 loop = Loop(members, step, layout, _schedule(first.config), process_group, reports)
                 outcomes = loop.run()
         step.release()
@@ -306,15 +317,3 @@ def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
             f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
             "lacks this script or these letters, and an adapter cannot learn what the model cannot read.",
         )
-
-
-def device_name() -> str:
-    """Return the name of the machine's processor, as shown on a card."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    threads = torch.get_num_threads()
-    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def _ignore(_line: str) -> None:
-    """Ignore a line, as all processes except the first do."""

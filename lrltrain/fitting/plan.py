@@ -1,7 +1,7 @@
 """What is known about a fit before a model is loaded: text, base model, tokenizer, folder, and the recipe. IO."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,14 +16,14 @@ from lrldata.output import note
 from lrldata.versions import other_versions
 from lrltrain.artifact import NOT_NEEDED, open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.fitting.runs import as_made_with, as_recorded_by
+from lrltrain.fitting.runs import as_made_with, as_recorded_by, run_folder, steps_kept
 from lrltrain.methods import check_base
 from lrltrain.models import MINI, Base, find_base, load_tokenizer
 from lrltrain.modules.families import FAMILIES, family_named
 from lrltrain.names import base_name, snapshot_of
 from lrltrain.text import Text, dataset_folder, open_text
 from lrltrain.training.corpus import tokenizer_fingerprint
-from lrltrain.training.processes import first_process, processes
+from lrltrain.training.processes import Processes, first_process, processes
 
 
 @dataclass(frozen=True)
@@ -195,3 +195,20 @@ def _adapter_entry(folder: Path, base: Base) -> dict[str, Any]:
         raise ModelError(f"{folder}: {manifest['method']} cannot be fused.", "Give seq_bn or seq_bn_inv adapters.")
     check_base(folder, manifest, base)
     return {"kind": ADAPTER, "name": manifest["name"], "manifest_sha256": identity(folder, manifest)}
+
+
+def check_agreement(plans: Sequence[Plan], process_group: Processes) -> None:
+    """Raise UsageError if processes that are to train together have other text, settings or checkpoints."""
+    own = [
+        (
+            plan.folder.name,
+            fingerprint(plan.recipe),
+            steps_kept(run_folder(plan.folder.resolve()), plan.recipe, plan.config),
+        )
+        for plan in plans
+    ]
+    if any(other != own for other in process_group.gather(own)):
+        raise UsageError(
+            "the processes have different text, settings, finished adapters or checkpoints.",
+            "Give all of them the same options, and an --out on a disk that all machines share.",
+        )

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from lrldata.engine import SAFE_PATH, SOURCES, environment_variables
 from lrldata.errors import LrlError, first_line
+from lrldata.threads import cores
 from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job
 from lrltrain.grid.local import THREADS
@@ -52,6 +53,7 @@ class RayEngine:
                 folder = {} if Path.cwd() == SOURCES else {"working_dir": empty}
                 ray.init(
                     address=self.address,
+                    num_cpus=None if self.address or os.environ.get("RAY_ADDRESS") else cores(),
                     runtime_env={"env_vars": environment, **folder},
                     log_to_driver=False,
                     include_dashboard=False,

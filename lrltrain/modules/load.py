@@ -1,5 +1,6 @@
 """Load adapters from a folder or the Hub into a transformers model, and save or unload them again. IO."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         try:
             insert(model, stack)
+            _freeze_unused_couplings([*existing, stack])
             if not existing and output_differs(folder, model):
                 note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
         except BaseException:  # such as an interrupt in a notebook
@@ -100,6 +102,16 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
             raise
     torch.compiler.reset()  # code compiled earlier does not include the adapter
     return stack
+
+
+def _freeze_unused_couplings(stacks: Sequence[AdapterStack | FusedStack]) -> None:
+    """Freeze the invertible adapters but the first, for whose gradients DistributedDataParallel would wait."""
+    used = next((stack.coupling for stack in stacks if stack.coupling is not None), None)
+    for stack in stacks:
+        if (coupling := stack.coupling) is not None:
+            own = set(map(id, coupling.parameters()))
+            trained = any(weight.requires_grad for weight in stack.parameters() if id(weight) not in own)
+            coupling.requires_grad_(trained and coupling is used)
 
 
 def _uncompiled(model: Any) -> Any:
@@ -140,7 +152,8 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
     """Save an adapter that `load_adapter` inserted into a model to a folder, for example after further training.
 
     `load_adapter` and the library `adapters` can read the folder; PEFT can read LoRA from its subfolder `peft`.
-    The model's own `save_pretrained` would store the adapter among the model's weights.
+    The model's own `save_pretrained` would store the adapter among the model's weights. If several processes train
+    together (torch.distributed), only the first one writes, and the others do not wait for it.
 
     Args:
         model: The model that was passed to `load_adapter`.
@@ -172,6 +185,10 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
         raise ModelError(
             "The adapter is offloaded.", "Remove the hooks first: accelerate.hooks.remove_hook_from_submodules(model)."
         )
+    if rank := _rank():
+        if rank == 1:
+            note("note: only the first process saves the adapter.")
+        return path
     with naming_arguments({"folder"}):
         if path.is_file():
             raise ModelError(f"{path}: is a file.", "Give a folder.")
@@ -187,6 +204,12 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
             "model.requires_grad_(False) before load_adapter to train only the adapter."
         )
     return path
+
+
+def _rank() -> int:
+    """Return the number of this process among those that train together, from 0."""
+    distributed = torch.distributed
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
 
 
 def _write(folder: Path, model: Any, stack: AdapterStack | FusedStack) -> None:
@@ -239,6 +262,7 @@ def unload_adapter(model: Any, name: str | None = None) -> None:
     take_out(model)
     if kept:
         insert(model, *kept)
+        _freeze_unused_couplings(kept)
     torch.compiler.reset()
 
 

@@ -273,5 +273,8 @@ class Loop:
         return done
 
     def _speed(self) -> float:
-        """Return this process's tokens per second, without padding, since training began."""
-        return self.tokens / max(1e-9, time.perf_counter() - self._began)
+        """Return the tokens per second of all processes, without padding, since training began.
+
+        The others are taken to read as many as this one.
+        """
+        return self.processes.count * self.tokens / max(1e-9, time.perf_counter() - self._began)

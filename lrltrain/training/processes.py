@@ -5,30 +5,51 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lrldata.errors import UsageError
+from lrldata.errors import TrainingError, UsageError
 
 _TORCHRUN_VARIABLES = ("RANK", "MASTER_ADDR")
+_LONGEST_WAIT = timedelta(days=30)  # for the first process, which may wait for another run to end
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's rank, the number of processes, and functions to sum tensors, wait for the others and log."""
+    """This process's rank, the number of processes, and functions to work with the others and to log.
+
+    `add` sums a tensor over all processes, `wait` waits for them, and `gather` returns a value of each, in their order.
+    """
 
     rank: int = 0
     count: int = 1
     add: Callable[[Tensor], Tensor] = lambda tensor: tensor
     wait: Callable[[], None] = lambda: None
+    gather: Callable[[Any], list[Any]] = lambda value: [value]
     log: Callable[[Mapping[str, float], int], None] = lambda *_: None
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Let the processes of each machine run the block one after the other."""
+        before = int(os.environ.get("LOCAL_RANK") or 0) if self.count > 1 else 0
+        for _ in range(before):
+            self.wait()
+        yield
+        for _ in range(before, self.count):  # as often in total as on machines with more processes
+            self.wait()
 
 
 @contextmanager
 def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
-    """Join the other processes, if any, and open the requested trackers, which write to `folder`."""
+    """Join the other processes, if any, and open the requested trackers, which write to `folder`.
+
+    Raises TrainingError if another process ends before this one.
+    """
     if processes() == 1 and not trackers:
         yield Processes()
         return
@@ -37,19 +58,53 @@ def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=list(trackers) or None, project_dir=folder)
     if trackers:
         accelerator.init_trackers(folder.name)
+
+    def log(values: Mapping[str, float], step: int) -> None:
+        accelerator.log(dict(values), step=step)
+
     try:
-        yield Processes(
-            accelerator.process_index,
-            accelerator.num_processes,
-            lambda tensor: accelerator.reduce(tensor, "sum") if accelerator.num_processes > 1 else tensor,
-            accelerator.wait_for_everyone,
-            lambda values, step: accelerator.log(dict(values), step=step),
-        )
+        if accelerator.num_processes == 1:
+            yield Processes(log=log)
+        else:
+            yield Processes(
+                accelerator.process_index,
+                accelerator.num_processes,
+                lambda tensor: accelerator.reduce(tensor, "sum"),
+                _wait,
+                _gather,
+                log,
+            )
+    except RuntimeError as error:
+        if accelerator.num_processes > 1 and _has_lost_another(error):
+            raise TrainingError(
+                "another process of this run has ended.", "Its message says why. Run the same command again to resume."
+            ) from error
+        raise
     finally:
         for tracker in accelerator.trackers:  # not end_training, which also destroys the process group
             tracker.finish()
         if accelerator.num_processes > 1:
             atexit.register(_destroy_process_group)
+
+
+@cache
+def _patient_group() -> Any:
+    """Return a group of all processes in which they may wait for each other for days."""
+    return torch.distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+
+
+def _wait() -> None:
+    torch.distributed.barrier(_patient_group())
+
+
+def _gather(value: Any) -> list[Any]:
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value, group=_patient_group())
+    return values
+
+
+def _has_lost_another(error: RuntimeError) -> bool:
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()
 
 
 def _destroy_process_group() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -190,55 +189,6 @@ def test_a_run_killed_after_its_last_step_trains_no_further(
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (stopped, whole)]
     assert manifests[0].pop("run") != manifests[1].pop("run"), "the run times differ"
     assert manifests[0] == manifests[1]
-
-
-BY_TWO = """
-import os, sys
-from pathlib import Path
-import lrltrain
-from lrltrain.cli.app import app
-options = {options}
-flags = [text for name, value in options.items() for text in ("--" + name.replace("_", "-"), str(value))]
-app(["fit", "--lang", "ro", "--dataset", {dataset!r}, "--method", "seq_bn_inv", *flags], standalone_mode=False)
-adapter = lrltrain.fit({dataset!r}, method="lora", **options)
-Path(options["out"]).with_name("rank-" + os.environ["RANK"]).write_text(str(adapter.validation_loss))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_like_one_with_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
-    one_log = json.loads(
-        (fit("--batch-size", "8", "--dropout", "0", "--eval-every", "1", steps=4) / "log.json").read_text()
-    )
-    options = {"base": "lrl-mini", "batch_size": 4, "max_length": 64, "dropout": 0.0, "learning_rate": 5e-3, "steps": 4}
-    options |= {
-        "reduction_factor": 4.0,
-        "eval_every": 1,
-        "eval_blocks": 8,
-        "out": str(tmp_path / "two"),
-        "cache": str(workspace / "cache"),
-    }
-    script = tmp_path / "script.py"
-    script.write_text(BY_TWO.format(dataset=str(workspace / "datasets" / "ro" / "conceptnet"), options=options))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
-    result = subprocess.run(
-        [*torchrun, str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
-    folder = tmp_path / "two" / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
-    two_log = json.loads((folder / "log.json").read_text())
-    for key in ("loss", "eval_loss"):
-        one, two = ([entry[key] for entry in log if key in entry] for log in (one_log, two_log))
-        assert len(one) == len(two) >= 4
-        assert one == pytest.approx(two, abs=2e-4), key
-    for method in ("seq_bn_inv", "lora"):  # trained one after the other by the same processes
-        assert open_adapter(folder.with_name(f"conceptnet-{method}"))["settings"]["processes"] == 2
-    returned = [(tmp_path / f"rank-{rank}").read_text() for rank in (0, 1)]
-    assert returned[0] == returned[1] != "", "each process returns the adapter"
 
 
 @pytest.mark.parametrize(
