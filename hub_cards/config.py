@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from hub_cards.cards.lint import is_repository
 from hub_cards.cards.merge import Prefer
-from lrldata.settings import Listed, LocalPath, check, read_toml, refuse_recipient, several
+from lrldata.settings import Listed, OutputFolder, check, read_toml, refuse_recipient, several
 from lrltrain.config import Method
 
 _VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
@@ -38,7 +38,7 @@ class PushConfig(BaseModel):
     patience: float = Field(default=600.0, ge=0.0)
     endpoint: str | None = None
     allow_http: bool = False
-    out: LocalPath = Path("lrl-workspace")
+    out: OutputFolder = Path("lrl-workspace")
     dry_run: bool = False
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from threading import RLock, Thread
 from types import ModuleType
 from typing import Any, Self, TypeVar
 
-from lrldata.errors import LrlError
+from lrldata.errors import LrlError, StorageError
 from lrldata.imports import many_imports
 from lrldata.threads import cores
 
@@ -69,7 +69,13 @@ def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
     # multiprocessing starts its resource tracker here, which frees semaphores after a kill and would warn of them.
     filters = filter(None, (os.environ.get("PYTHONWARNINGS"), f"ignore::UserWarning:{resource_tracker.__name__}"))
     with environment_variables(SAFE_PATH | {"PYTHONWARNINGS": ",".join(filters)}):
-        return ProcessPoolExecutor(processes, _IsolatedContext(), _initialize, modules)
+        try:
+            return ProcessPoolExecutor(processes, _IsolatedContext(), _initialize, modules)
+        except OSError as error:
+            raise StorageError(
+                f"no semaphore can be created, so no worker can be started: {error.strerror or error}.",
+                "Mount /dev/shm (in Docker, --shm-size 64m). A build also works without it, with --workers 1.",
+            ) from error
 
 
 class _Process(SpawnProcess):

@@ -41,7 +41,7 @@ class Lease:
 
         Raises StorageError if another writer has taken it over, as after this machine was suspended.
         """
-        if time.time() - self.renewed > SECONDS / 5:
+        if abs(time.time() - self.renewed) > SECONDS / 5:  # the clock may be set back
             if _read(self.store, self.path).get("writer") != self.writer:
                 raise StorageError(f"{self.path}: another process has taken over this lease.", "Run the command again.")
             self.renewed = time.time()

@@ -1,12 +1,15 @@
 """Lock files with flock: a process loses its locks when it ends, however it ends. IO.
 
-Some file systems have no locks: Lustre mounted without `flock`, NFS without its lock daemon. There, nothing is locked,
-and a warning says so. Using the existence of a file as the lock instead would outlive a process that is killed.
+Some file systems have no locks: Lustre mounted without `flock`, NFS without its lock daemon. There, a temporary file of
+this machine is locked instead, and a warning says that other machines do not see this. Using the existence of a file as
+the lock instead would outlive a process that is killed.
 """
 
 import errno
 import fcntl
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,8 +61,31 @@ def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = Fals
         device = os.fstat(descriptor).st_dev
         if device not in _told:
             folder = path.absolute().parent
-            note(f"warning: {folder}: the file system has no locks. Run only one process at a time that writes there.")
+            note(
+                f"warning: {folder}: the file system has no locks. Let only the processes of one machine and user "
+                "write there at a time."
+            )
         _told.add(device)
+        _lock_locally(descriptor, path, how, wait=wait)
+
+
+def _lock_locally(descriptor: int, path: Path, how: int, *, wait: bool) -> None:
+    """Lock a temporary file of this machine, if it has locks, and let the descriptor refer to that from now on."""
+    folder = Path(tempfile.gettempdir(), f"lrl-locks-{os.getuid()}")
+    name = hashlib.sha256(os.fsencode(path.parent.resolve() / path.name)).hexdigest()
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        local = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    try:
+        fcntl.flock(local, how if wait else how | fcntl.LOCK_NB)
+        os.dup2(local, descriptor, inheritable=False)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    finally:
+        os.close(local)
 
 
 @contextmanager

@@ -180,8 +180,11 @@ class Screen(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
-        if not self.is_terminal and not os.environ.get("COLUMNS"):
+        columns = os.environ.get("COLUMNS", "")
+        if not self.is_terminal and not columns:
             self.width = UNLIMITED
+        elif columns.isdigit() and not int(columns):  # some batch systems set 0, and Rich would print nothing
+            self.width = 80 if self.is_terminal else UNLIMITED
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Convert a string to text before it is laid out."""

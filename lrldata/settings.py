@@ -90,6 +90,16 @@ def _single(value: Any) -> Any:
     return as_local_path(value)
 
 
+def _for_writing(value: Any) -> Any:
+    """Return the path of a folder to write to. Raises ValueError for names that Polars cannot read files under."""
+    path = _single(value)
+    try:
+        str(path.absolute() if isinstance(path, Path) else path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the name of this folder is not UTF-8. Use another folder") from error
+    return path
+
+
 def joined(value: Any) -> Any:
     """Return a list of texts as one text with commas, the form that options have."""
     is_text_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
@@ -98,6 +108,7 @@ def joined(value: Any) -> Any:
 
 Listed = Annotated[str, BeforeValidator(joined)]
 LocalPath = Annotated[Path, BeforeValidator(_single)]
+OutputFolder = Annotated[Path, BeforeValidator(_for_writing)]
 PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # a folder, a file, or an id on the Hub
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from lrldata.errors import UsageError
 from lrldata.manifest import DATASET, read_manifest
-from lrldata.settings import LocalPath, PathOrId, check, read_toml, several
+from lrldata.settings import LocalPath, OutputFolder, PathOrId, check, read_toml, several
 
 Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 Objective = Literal["mlm", "clm"]
@@ -98,8 +98,8 @@ class FitConfig(BaseModel):
     torch_compile: bool = False
     tracker: list[Literal["tensorboard", "trackio", "wandb"]] = []
     group: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)] = "auto"
-    out: LocalPath = Path("lrl-workspace")
-    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -185,7 +185,7 @@ class EvalConfig(BaseModel):
     resamples: int = Field(default=1_000, ge=100)
     seed: Seed = 42
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    out: LocalPath = Path("lrl-workspace")
+    out: OutputFolder = Path("lrl-workspace")
     overwrite: bool = False
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ import typer
 from rich.console import RenderableType
 
 from lrldata import __version__
+from lrldata.cli.streams import open_streams
 from lrldata.errors import ROOM, LrlError, is_full, is_panic, is_too_large, one_line
 from lrldata.forks import allow_forked
 from lrldata.imports import INTERRUPTED
@@ -52,6 +53,7 @@ def show_or_dump(as_json: bool, value: Any, *drawn: RenderableType) -> None:
 
 def run(app: typer.Typer, program: str) -> None:
     """Run a command line. Exit codes: 0 done, 1 failed, 2 bad usage; a traceback only with --debug."""
+    open_streams()
     _restart_in_utf8()
     guard()
     sys.unraisablehook = _stop

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from lrldata.errors import LanguageError
 from lrldata.language import find
-from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml
+from lrldata.settings import Listed, LocalPath, OutputFolder, PathOrId, check, read_toml
 
 INPUTS = {"dump", "dump_sha256", "conceptnet_db", "index", "sample"}
 SHA256 = r"^\s*[0-9a-fA-F]{64}\s*$"
@@ -37,8 +37,8 @@ class BuildConfig(BaseModel):
     seed: int = 42
     verdicts: LocalPath | None = None
     max_rejected: float = Field(default=0.001, ge=0.0, le=1.0)
-    out: LocalPath = Path("lrl-workspace")
-    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     force: bool = False
 

@@ -203,7 +203,7 @@ def _gzip_faults(path: Path) -> Iterator[None]:
     except EOFError as error:
         raise _damaged(path, "it ends too early") from error
     except OSError as error:
-        if error.errno is not None:  # an error of the disk, not of the file
+        if error.errno is not None or "(os error " in str(error):  # an error of the disk, not of the file
             raise
         raise _damaged(path, str(error)) from error
 

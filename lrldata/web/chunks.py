@@ -3,6 +3,7 @@
 A part stores what is left of its lines after each step, so that an interrupted build resumes with the next part.
 """
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,12 +64,7 @@ class Part:
 
     def write_array(self, kind: str, array: npt.NDArray[Any]) -> None:
         """Write one of its arrays."""
-
-        def write(path: Path) -> None:
-            with path.open("wb") as stream:
-                np.save(stream, array)
-
-        write_atomically(self.path(kind), write)
+        write_atomically(self.path(kind), lambda path: save_array(path, array))
 
     def write_summary(self, value: object) -> None:
         """Write its counts."""
@@ -81,6 +77,13 @@ def read_frame(path: Path, *columns: str) -> pl.DataFrame:
     """Read columns of a frame, or all; the file is opened here, as Polars would take its name for a glob pattern."""
     with path.open("rb") as stream:
         return pl.read_ipc(stream, columns=list(columns) or None)
+
+
+def save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array as np.save does, which however ignores it if the disk is full at the end."""
+    content = io.BytesIO()
+    np.save(content, array)
+    path.write_bytes(content.getbuffer())
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

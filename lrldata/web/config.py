@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from lrldata.engine import cores
 from lrldata.errors import UsageError
-from lrldata.settings import Listed, LocalPath, PathOrId, check, read_toml, several
+from lrldata.settings import Listed, LocalPath, OutputFolder, PathOrId, check, read_toml, several
 
 GIGABYTE = 1_000_000_000
 SOURCES = ("conceptnet", "glotcc", "web")
@@ -42,8 +42,8 @@ class WebConfig(BaseModel):
     workers: int = Field(default_factory=cores, ge=1)
     memory: int = Field(default=500_000_000, ge=1_000_000)
     scratch: LocalPath | None = None
-    out: LocalPath = Path("lrl-workspace")
-    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     force: bool = False
 

@@ -17,7 +17,7 @@ from lrldata.paths import remove_tree
 from lrldata.split import by_pair, content_hash
 from lrldata.web import stages
 from lrldata.web.bundles import Bundle
-from lrldata.web.chunks import DropCodes, Part, write_atomically
+from lrldata.web.chunks import DropCodes, Part, save_array, write_atomically
 from lrldata.web.cross_dedup import CODES, Keys, duplicate_documents, duplicate_lines, repeated_lines
 from lrldata.web.read import grouped, read_parts, read_small
 from lrldata.web.shards import Columns, Shard
@@ -167,7 +167,7 @@ def choose(
     if not repeated.is_file():
         # If every line is a sentence, a repeated line is a duplicate, and not a part of many pages.
         hashes = np.zeros(0, np.uint64) if task.sentences else repeated_lines(parts, memory, work)
-        write_atomically(repeated, partial(_save, array=hashes))
+        write_atomically(repeated, partial(save_array, array=hashes))
     pending = ((task, part, repeated) for part in parts if not part.is_described())
     for _ in pool.imap_unordered(stages.describe, pending):
         pass
@@ -220,11 +220,6 @@ def _by_doc(part: Part, docs: pl.Series, values: npt.NDArray[Any]) -> npt.NDArra
     table = np.zeros(int(lines.max(initial=0)) + 1, dtype=values.dtype)
     table[docs.to_numpy()] = values
     return np.asarray(table[lines])
-
-
-def _save(path: Path, array: Keys) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, array)
 
 
 def _reassess(

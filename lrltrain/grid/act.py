@@ -172,7 +172,7 @@ def _check_needs(job: Job, records: Records) -> None:
 
 def _check_used(job: Job, records: Records, used: Mapping[str, str]) -> None:
     """Raise StorageError if a job that this one needs has made something new in the meantime."""
-    current = records.used_by(job) if records.mirror is None else {}
+    current = records.used_by(job) if records.mirror is None and job.kind != "report" else {}
     if any(current.get(need, state) != state for need, state in used.items()):
         raise StorageError(f"{job.name}: its input was made again meanwhile.", "Run the same command again.")
 

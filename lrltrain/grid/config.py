@@ -32,7 +32,7 @@ from platformdirs import user_cache_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lrldata.remote import DEFAULT, as_folder, is_remote
-from lrldata.settings import LocalPath, check, read_toml, refuse_recipient
+from lrldata.settings import OutputFolder, check, read_toml, refuse_recipient
 from lrltrain.config import Method, Seed
 
 TaskName = Literal["pppl", "topic", "sentiment", "ner"]
@@ -149,7 +149,7 @@ class GridConfig(BaseModel):
     threads: int = Field(default=1, ge=1)
     push: Annotated[Options, AfterValidator(_known_to_push)] | None = None
     out: Annotated[str, AfterValidator(_without_scheme)] = DEFAULT
-    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
 
     @property
     def lang(self) -> str:

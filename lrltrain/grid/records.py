@@ -212,8 +212,7 @@ class Records:
 
     def used_by(self, job: Job) -> dict[str, str]:
         """Return the state of what each job that a job needs has made, if it is recorded."""
-        needed = {need: self.read(need) for need in job.needs} if job.kind != "report" else {}
-        return {need: record.state for need, record in needed.items() if record is not None and record.state}
+        return {need: record.state for need in job.needs if (record := self.read(need)) and record.state}
 
     def state_of(self, files: Iterable[str]) -> str:
         """Return a hash of the artifacts that files belong to, without what differs from run to run; "" for others."""
@@ -228,11 +227,13 @@ class Records:
         """
         read = self.read if known is None else known.get
         if job.kind == "report":
-            began = record.ended - record.seconds
-            return all(other is None or other.ended <= began for other in map(read, job.needs))
-        used = record.used if self.mirror is None else {}
-        needed = [(read(need), state) for need, state in used.items()]
-        return all(other is None or other.status != "done" or other.state in ("", state) for other, state in needed)
+            began = record.ended - record.seconds  # compared only without states: clocks differ, and are set back
+            needed = ((record.used.get(need), read(need)) for need in job.needs)
+            return all(
+                not other or (state == other.state if other.state else other.ended <= began) for state, other in needed
+            )
+        used = ((state, read(need)) for need, state in record.used.items()) if self.mirror is None else ()
+        return all(other is None or other.status != "done" or other.state in ("", state) for state, other in used)
 
     def changed_files(self, record: Record, *, verify: bool = False) -> list[str]:
         """Return the files of a record that are missing or changed. To verify remote files, they are fetched first."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lrldata.settings import LocalPath, PathOrId, check, read_toml, refuse_recipient
+from lrldata.settings import LocalPath, OutputFolder, PathOrId, check, read_toml, refuse_recipient
 from lrltrain.config import PublicId, Seed
 
 Task = Literal["topic", "sentiment"]
@@ -55,8 +55,8 @@ class PromptConfig(BaseModel):
     extra: dict[str, Any] = {}
     price_in: Price | None = None
     price_out: Price | None = None
-    out: LocalPath = Path("lrl-workspace")
-    cache: LocalPath = Field(default_factory=lambda: user_cache_path("lrl"))
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     overwrite: bool = False
 

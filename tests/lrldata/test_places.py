@@ -47,7 +47,7 @@ def test_work_continues_without_locks_if_the_file_system_has_none(
         assert not is_exchanged(folder)
     assert (folder / "it").is_file()
     messages = capsys.readouterr().err
-    assert messages.count("has no locks. Run only one process at a time") == 1
+    assert messages.count("has no locks. Let only the processes of one machine") == 1
     assert "waiting" not in messages
 
 
