@@ -246,8 +246,7 @@ def prompt(lang: str | Language | Iterable[str | Language], **options: Unpack[Pr
 
     Args:
         lang: The code of a language, or one of `lrldata.languages()`; several as a list or separated by commas.
-        **options: The options of `lrltrain prompt`. `data` has no default, and neither has `model`, which is not needed
-            with `answers`.
+        **options: The options of `lrltrain prompt`. `model` has no default; it is not needed with `answers`.
 
     Returns:
         The scores: `to_frame()`, and `tasks`, one score per language. The run of a score, `runs[0]`, has all metrics

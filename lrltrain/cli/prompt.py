@@ -18,9 +18,10 @@ def prompt_command(
     lang: Annotated[str | None, typer.Option(help="Languages: ro | am,yo | paper.")] = None,
     task: Annotated[str | None, typer.Option(help="topic | sentiment", show_default="topic")] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder of test.tsv and train.tsv, or a parent folder with sib200/LANG_Script or sa/LANG_Script/SET."
+            help="Folder of test.tsv and train.tsv, a parent folder with sib200/LANG_Script or sa/LANG_Script/SET, or an id on the Hub.",
+            show_default="the paper's data on the Hub",
         ),
     ] = None,
     model: Annotated[

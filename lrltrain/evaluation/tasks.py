@@ -33,6 +33,7 @@ _ENDINGS = (".tsv", ".txt", ".conll")
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # within a folder that holds all tasks
 LONGEST_FIELD = 1 << 30  # characters; by default, the CSV reader stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?")  # and optionally the configuration after it
+_ISO639 = re.compile(r"[a-z]{2,3}")
 _LANG_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _CONTAINER = "data"  # folder with a folder for each language, as Masakhane names it; the set has its parent's name
 HEADER = ["index_id", "category", "text"]
@@ -54,7 +55,7 @@ def open_task(
     draws that many items of each split. With `own_labels`, labels are those of the data, which may have any format of
     own_labels.py.
     """
-    if data is None or (not Path(data).exists() and _HUB_ID.fullmatch(data) and _may_be_on_hub(data)):
+    if data is None or is_on_hub(data):
         from lrltrain.evaluation.tasks_on_hub import load_task  # noqa: PLC0415 -- takes half a second; folders do not need it
 
         opened = load_task(task, data, language, own_labels=own_labels)
@@ -73,8 +74,10 @@ def open_task(
     return opened
 
 
-def _may_be_on_hub(data: str) -> bool:
-    """Return whether this is an id, rather than a path of three parts with a typo."""
+def is_on_hub(data: str) -> bool:
+    """Return whether `--data` names a dataset on the Hub: not a folder, nor a path of three parts with a typo."""
+    if Path(data).exists() or not _HUB_ID.fullmatch(data):
+        return False
     from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- takes half a second; folders do not need it
 
     return data.count("/") == 1 or split_id(data)[1] is not None
@@ -176,8 +179,10 @@ def _code(language: Language) -> str:
 
 
 def _other_codes(language: Language) -> list[str]:
-    """Return other codes after which a folder of the language may be named, such as Masakhane's data/hau."""
-    return list(dict.fromkeys(code for code in (language.iso639_3, language.code) if code))
+    """Return other codes after which a folder of the language may be named, such as Masakhane's data/hau, data/swa."""
+    aliases = [alias for alias in language.aliases if _ISO639.fullmatch(alias)]
+    codes = (language.iso639_3, language.code, language.iso639_2b, *aliases)
+    return list(dict.fromkeys(code for code in codes if code))
 
 
 def folders_of(task: Task, root: Path, language: Language, split: str = "train") -> list[Path]:

@@ -13,6 +13,8 @@ from lrltrain.prompting.config import Form
 LONGEST = 20_000  # characters of an answer in which labels are searched; a longer answer counts as naming none
 _LONGEST_FINISH = 64  # characters of a finish reason; `content_filter` has 14
 _NEGATION_REACH = 64  # characters before a label in which a negation is searched
+TOO_LONG = "context_length_exceeded"
+_TOO_LONG_MESSAGE = re.compile(r"context (?:length|size|window)|(?:input|prompt|text) is too long", re.IGNORECASE)
 _DIGITS = 18  # of an integer; longer ones are no valid counts, and converting them is slow or fails
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _THINKING_TAGS = "think|thinking|thought|reasoning"
@@ -60,14 +62,19 @@ def answer_in(body: Mapping[str, Any], form: Form) -> Answer:
 
 
 def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the message and code of the error in a response body; both are empty if there is none."""
-    error = body.get("error")
+    """Return the message and code of the error in a response body; both are empty if there is none.
+
+    Servers put them into `error`, or next to it (vLLM, FastAPI); a numeric code repeats the status. Those that have no
+    code for a text that is too long say so in the message.
+    """
+    error = body.get("error") or body.get("detail") or (body.get("object") == "error" and body)
     if not error:
         return "", ""
-    message, code = error, None
-    if isinstance(error, dict):
-        message, code = error.get("message"), error.get("code") or error.get("type")
-    return message if message and isinstance(message, str) else "an error", code if isinstance(code, str) else ""
+    details = error if isinstance(error, dict) else {"message": error}
+    message = details.get("message")
+    message = message if message and isinstance(message, str) else "an error"
+    code = next((value for name in ("code", "type") if isinstance(value := details.get(name), str)), "")
+    return message, TOO_LONG if _TOO_LONG_MESSAGE.search(message) else code
 
 
 def is_moderated(body: Mapping[str, Any]) -> bool:

@@ -34,5 +34,5 @@ def count_endings(answers: Sequence[Answer]) -> dict[str, Any]:
     return {
         "unfinished": sum(answer.finish == "length" for answer in answers),
         "refused": sum(answer.finish in REFUSED for answer in answers),
-        "empty": sum(not answer.text.strip() for answer in answers),
+        "empty": sum(not answer.text.strip() and answer.finish not in REFUSED for answer in answers),
     }

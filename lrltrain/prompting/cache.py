@@ -15,6 +15,7 @@ from lrldata.manifest import fingerprint
 
 HASH = 16  # hexadecimal digits
 FAILED = {"error", "abort"}  # finish reasons of failed answers, which are not kept
+EMPTY = {"none"}  # of responses without an answer, which are kept for this run only
 MOST_TOKENS = 10**9  # per call; a higher count is ignored
 
 
@@ -92,7 +93,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
     for line in lines:
         with contextlib.suppress(ValueError, RecursionError):
             key, answer = _read(line)
-            if answer.finish not in FAILED:  # older versions stored them
+            if answer.finish not in FAILED | EMPTY:  # older versions stored failed ones
                 answers[key] = answer
     return answers
 

@@ -27,7 +27,7 @@ class PromptConfig(BaseModel):
 
     lang: str
     task: Task = "topic"
-    data: LocalPath
+    data: PathOrId | None = None
     labels: Literal["task", "data"] = "task"
     answers: LocalPath | None = None
     export_lm_eval: LocalPath | None = None

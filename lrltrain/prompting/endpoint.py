@@ -14,8 +14,8 @@ import httpx
 
 from lrldata.errors import EndpointError, LrlError, UsageError
 from lrldata.network import is_private, retry_after
-from lrltrain.prompting.answers import answer_in, error_in, is_moderated, parse, printable
-from lrltrain.prompting.cache import FAILED, Answer, AnswerFile, key_of
+from lrltrain.prompting.answers import TOO_LONG, answer_in, error_in, is_moderated, parse, printable
+from lrltrain.prompting.cache import EMPTY, FAILED, Answer, AnswerFile, key_of
 from lrltrain.prompting.config import KEY, Form, PromptConfig
 
 _PATHS: dict[Form, str] = {"chat": "/chat/completions", "completion": "/completions"}
@@ -27,7 +27,7 @@ _QUOTA_EXHAUSTED = {
 }  # codes of a 429 that waiting does not fix
 # Codes of errors about one text, which do not end the run.
 REFUSED = {"content_filter", "content_policy_violation", "data_inspection_failed", "invalid_prompt"}
-REFUSED |= {"context_length_exceeded", "string_above_max_length"}
+REFUSED |= {TOO_LONG, "exceed_context_size_error", "string_above_max_length"}
 _KEY_PATTERN = re.compile(r"[!-~]+")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 LONGEST_BODY = 4 * 2**20  # bytes of a decompressed answer; a label with an explanation has a few thousand
@@ -196,9 +196,11 @@ class _Client:
                 await self._wait(wait)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
-            empty += answer.finish == "none"
-            if answer.finish != "none" or empty >= EMPTY_TRIES:
+            empty += answer.finish in EMPTY
+            if answer.finish not in EMPTY or empty >= EMPTY_TRIES:
                 return answer
+            await self._wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _wait(self, seconds: float) -> None:
         if not self._stopped.is_set() and seconds > 0:

@@ -8,9 +8,18 @@ from typing import Any, NamedTuple
 
 from lrldata.errors import InputError, UsageError
 from lrldata.language import Language
-from lrltrain.evaluation.items import Task, TaskData
+from lrltrain.evaluation.items import LABELS, Task, TaskData
 from lrltrain.evaluation.own_labels import labels_of
-from lrltrain.evaluation.tasks import OWN_READERS, READERS, find_sets, named_apart, read_set, split_file
+from lrltrain.evaluation.tasks import (
+    OWN_READERS,
+    READERS,
+    find_sets,
+    is_on_hub,
+    named_apart,
+    open_task,
+    read_set,
+    split_file,
+)
 
 
 class Example(NamedTuple):
@@ -36,14 +45,17 @@ class TestSet:
 
 
 def open_test_sets(
-    data: Path, task: Task, language: Language, shots: int, *, own_labels: bool = False
+    data: str | None, task: Task, language: Language, shots: int, *, own_labels: bool = False
 ) -> list[TestSet]:
     """Read each test set of a language. `data` is its folder or a parent, as in sib200/LANG_Script, sa/LANG_Script/SET.
 
-    The training split is read only if there are shots to sample, or for its labels if `own_labels` is set and the split
-    exists. Raises InputError.
+    It may also be an id on the Hub; None is the paper's data set. In a folder, the training split is read only if there
+    are shots to sample, or for its labels if `own_labels` is set and the split exists. Raises InputError.
     """
-    folders = find_sets(task, data, language, "test")
+    if data is None or is_on_hub(data):
+        task_data = open_task(task, data, language, own_labels=own_labels)
+        return [_open(task_data, language, task_data.labels if own_labels else None)]
+    folders = find_sets(task, Path(data), language, "test")
     if not folders:
         raise InputError(
             f"{data}: no {task} test set of {language.name} ({language.sib200 or language.flores}).",
@@ -67,6 +79,9 @@ def _open(task_data: TaskData, language: Language, own: tuple[str, ...] | None) 
         split: tuple(Example(text, str(label)) for text, label in zip(items.texts, items.labels, strict=True))
         for split, items in task_data.splits.items()
     }
+    if own == LABELS[task_data.task]:  # those that do not occur are no possible answers
+        present = {example.label for examples in parts.values() for example in examples}
+        own = tuple(label for label in own if label in present)
     return TestSet(
         task_data.provenance["name"], language, parts["test"], parts.get("train", ()), task_data.provenance, own
     )

@@ -20,6 +20,7 @@ from lrldata.errors import UsageError
 from lrldata.manifest import fingerprint, write_text
 from lrltrain.prompting.config import PromptConfig
 from lrltrain.prompting.prompt import PromptJob, open_jobs
+from lrltrain.reporting.formatting import unused_name
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,14 @@ def export(config: PromptConfig, folder: Path) -> list[ExportedTask]:
             "Leave out --form chat and --normalise mean.",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(config, job, folder) for job in open_jobs(config)]
+    tasks: list[ExportedTask] = []
+    for job in open_jobs(config):
+        name = re.sub(r"\W+", "_", f"lrl_{config.task}_{job.test.name}_{job.test.language.code}")
+        tasks.append(_write(unused_name(name, [task.name for task in tasks]), job, folder))
+    return tasks
 
 
-def _write(config: PromptConfig, job: PromptJob, folder: Path) -> ExportedTask:
-    name = re.sub(r"\W+", "_", f"lrl_{config.task}_{job.test.name}_{job.test.language.code}")
+def _write(name: str, job: PromptJob, folder: Path) -> ExportedTask:
     items = folder / f"{name}.jsonl"
     write_text(items, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(job)))
     file = folder / f"{name}.yaml"

@@ -25,7 +25,7 @@ from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.bill import ENDINGS, bill, count_endings, priced
 from lrltrain.prompting.cache import key_of, open_answers
 from lrltrain.prompting.config import PromptConfig
-from lrltrain.prompting.endpoint import Endpoint, ask_all, find_endpoint
+from lrltrain.prompting.endpoint import REFUSED, Endpoint, ask_all, find_endpoint
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
@@ -238,9 +238,9 @@ def _ask(config: PromptConfig, endpoint: Endpoint, job: PromptJob, progress: Pro
         with progress.steps(f"Asking about {job.name}", missing) as (advance, _):
             _run_coroutine(ask_all(endpoint, requests, stored, config, lambda done: advance(done, "")))
         answers = [answer for key in keys if (answer := stored.get(key)) is not None]
-    predicted = _labels_in([answer.text for answer in answers], endpoint, job)
+    texts = ["" if answer.finish in REFUSED else answer.text for answer in answers]  # may end before its label
     details = bill(dict(zip(keys, answers, strict=True)), config.prices) | count_endings(answers)
-    return Outcome(predicted, [answer.text for answer in answers], details)
+    return Outcome(_labels_in(texts, endpoint, job), texts, details)
 
 
 def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob, run: Run) -> Outcome | None:
@@ -285,14 +285,13 @@ def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
     unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
     if refused:
         note(f"note: {job.name}: the endpoint refuses {refused:,} of {len(job.texts):,} texts, which count as wrong.")
-    if unfinished or empty > refused:
+    if unfinished or empty:
         request = config.request()
         setting = next((name for name in ("max_completion_tokens", "max_tokens") if request.get(name)), "max_tokens")
         limit = f"--{setting.replace('_', '-')} {request.get(setting) or ''}".strip()
-        at_limit = f"{unfinished:,} of {len(job.texts):,} answers end at {limit}"
         note(
-            f"note: {job.name}: {at_limit}, and {empty - refused:,} are empty. A model that thinks first needs more "
-            "tokens, or thinking disabled with --extra."
+            f"note: {job.name}: {unfinished:,} of {len(job.texts):,} answers end at {limit}, and {empty:,} are empty. "
+            "A model that thinks first needs more tokens, or thinking disabled with --extra."
         )
 
 

@@ -45,8 +45,9 @@ class Template(BaseModel):
     def for_labels(self, own: Sequence[str], *, given: bool) -> "Template":
         """Return the template for data with the labels `own`.
 
-        If the built-in template lacks words for any of them, every label stands for itself. A template from the user
-        (`given`) must have words for all labels; otherwise, raises UsageError. So do labels that differ only in case.
+        Other labels are left out. If the built-in template lacks words for any of them, every label stands for itself.
+        A template from the user (`given`) must have words for all labels; otherwise, raises UsageError. So do labels
+        that differ only in case.
         """
         missing = [label for label in own if label not in self.labels]
         if missing and given:
@@ -54,7 +55,8 @@ class Template(BaseModel):
                 f"--template: its labels lack {', '.join(missing)}.", "It must have all labels of the data."
             )
         if not missing:
-            return self
+            words = {label: words for label, words in self.labels.items() if label in own}
+            return self if words == self.labels else Template(**self.model_dump() | {"labels": words})
         words = {label: [label] for label in own}
         _check_labels("--labels data", words, None)
         return Template(**self.model_dump() | {"labels": words})

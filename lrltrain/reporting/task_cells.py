@@ -174,8 +174,7 @@ def _with_labels(groups: Sequence[Group]) -> list[Group]:
         if group.column.task != "ner":
             known_labels = labels.setdefault((group.row.language, group.column), set())
             for run in group.runs:
-                table = run.predictions
-                known_labels.update(*(table[name].drop_nulls().unique() for name in ("gold", "predicted")))
+                known_labels.update(*(run.predictions[name].drop_nulls().unique() for name in ("gold", "predicted")))
     return [
         replace(group, labels=tuple(sorted(labels.get((group.row.language, group.column), ())))) for group in groups
     ]
@@ -204,7 +203,13 @@ def _reference_for(group: Group, candidates: Sequence[Group], against: Reference
 
 
 def _are_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return conditions_of(one) == conditions_of(other) and learned_from(one) == learned_from(other)
+    """Return whether two scores have the same conditions; of prompts, the number of examples may differ."""
+    are_prompts = all(str(manifest["method"]).startswith("prompt-") for manifest in (one, other))
+    first, second = (
+        {key: value for key, value in conditions_of(manifest).items() if not (are_prompts and key == "shots")}
+        for manifest in (one, other)
+    )
+    return first == second and (are_prompts or learned_from(one) == learned_from(other))
 
 
 def _note_uncompared(groups: Sequence[Group], against: Reference) -> None:
@@ -229,10 +234,8 @@ def _note_fewer_seeds(groups: Sequence[Group]) -> None:
 
 def _cell(group: Group, base: Group | None, resampled: Mapping[int, Floats], resamples: int, times: int) -> Cell:
     by_seed = statistics.by_seed(group.counts).tolist()
-    resamples_of_group, values_by_seed = (
-        resampled[id(group)],
-        _values_by_seed(group, group.counts, range(len(group.runs))),
-    )
+    resamples_of_group = resampled[id(group)]
+    values_by_seed = _values_by_seed(group, group.counts, range(len(group.runs)))
     wider = statistics.widening(resamples_of_group, values_by_seed)
     score = statistics.percentiles(fmean(by_seed), resamples_of_group, 0.0, 1.0, wider)
     against = _compare(group, base, resampled, resamples, times) if base else None

@@ -24,6 +24,7 @@ from lrltrain.reporting.formatting import column_name, unused_name
 from lrltrain.reporting.latex import as_tables
 from lrltrain.reporting.links import by_perplexity
 from lrltrain.reporting.perplexity import read_perplexities
+from lrltrain.reporting.reference import Reference
 from lrltrain.reporting.spreadsheets import runs_csv, scores_csv
 from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, Table, corrected, own_sets, variant_of
 from lrltrain.reporting.task_cells import read_tasks
@@ -55,6 +56,26 @@ def test_the_same_conditions_have_the_same_name_in_all_languages(tmp_path: Path)
     by_method = {(average.group, average.method): average for average in averages(Table(tuple(cells)))}
     assert by_method[ALL, "lora"].languages == LANGUAGES
     assert getattr(by_method[ALL, "lora"].score, "value", 0) > 0.8, "only the runs of 20 epochs"
+
+
+def test_prompts_with_the_labels_of_each_language_are_averaged(tmp_path: Path) -> None:
+    for number, language in enumerate(LANGUAGES):
+        labels = {label: [label] for label in ["health", "sports", "politics"][: 2 + number % 2]}
+        template = {"task": "topic", "question": "{text}", "labels": labels, "label_order": list(labels)}
+        put(tmp_path, language, "prompt-0", 0.5, {"shots": 0, "template": template})
+    assert {cell.row.variant for cell in cells_of(tmp_path)} == {""}
+    (average,) = [each for each in averages(Table(tuple(cells_of(tmp_path)))) if each.group == ALL]
+    assert average.languages == LANGUAGES
+
+
+def test_prompts_with_and_without_examples_are_compared(tmp_path: Path) -> None:
+    for shots, share in ((0, 0.3), (4, 0.9)):
+        data = {"name": "sib200", "files": [{"path": name, "sha256": name} for name in ("test.tsv", "train.tsv")]}
+        data["files"] = data["files"][: 1 + (shots > 0)]
+        put(tmp_path, "mt", f"prompt-{shots}", share, {"shots": shots, "form": "chat"}, data=data)
+    cells = {cell.row.method: cell for cell in read_tasks(tmp_path, 100, 99, against=Reference("prompt-0"))}
+    assert cells["prompt-4"].against is not None
+    assert cells["prompt-4"].against.change.value > 0.3
 
 
 def test_files_of_a_report_have_distinct_names_even_if_case_is_ignored() -> None:

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -39,14 +40,14 @@ from lrltrain.evaluation.tasks import open_task
 from lrltrain.fitting.fit import fit
 from lrltrain.methods import load_adapted
 from lrltrain.models import mini_path
-from lrltrain.prompting import likelihood
+from lrltrain.prompting import endpoint, likelihood
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.cache import Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.examples import Example, draw, open_test_sets
 from lrltrain.prompting.local import Local, find_local
 from lrltrain.prompting.plan import plan
-from lrltrain.prompting.prompt import prompt
+from lrltrain.prompting.prompt import open_jobs, prompt
 from lrltrain.prompting.template import Prompts, open_template
 from lrltrain.reporting.task_cells import read_tasks
 
@@ -341,6 +342,55 @@ def test_a_reply_that_never_has_a_choice_is_an_invalid_answer(ask: Callable[...,
         assert run.manifest["tokens"] is None, "the tokens of some replies are unknown"
 
 
+def test_a_reply_without_a_choice_is_requested_again_by_the_next_run(ask: Callable[..., Run]) -> None:
+    broken = True
+
+    def script(prompt: str, number: int) -> Reply:
+        return Reply(body={"choices": []}) if broken and "test 0 " in prompt else by_word(prompt, number)
+
+    with serve(script) as server:
+        assert predicted(ask(server, items=4))[0] is None
+        assert server.moments[-1] - server.moments[-3] > 2 * endpoint.FIRST_PAUSE, "it waits between its tries"
+        broken, calls = False, server.calls
+        assert predicted(ask(server, items=4, overwrite=True))[0] is not None
+        assert server.calls == calls + 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "This model's maximum context length is 4096 tokens.", "code": 400}},
+        {"error": {"message": "the request exceeds the size", "code": 400, "type": "exceed_context_size_error"}},
+        {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400},
+        {"detail": "input is too long"},
+    ],
+)
+def test_a_text_that_is_too_long_does_not_end_the_run_whatever_server_says_so(
+    ask: Callable[..., Run], body: dict[str, Any]
+) -> None:
+    with serve(lambda p, n: Reply(status=400, body=body) if "test 1 " in p else by_word(p, n)) as server:
+        run = ask(server, items=4)
+    assert predicted(run) == ["positive", None, "positive", "negative"]
+    assert run.manifest["refused"] == 1
+
+
+def test_the_message_of_a_server_without_an_error_object_is_shown(ask: Callable[..., Run]) -> None:
+    body = {"object": "error", "message": "The model `x` does not exist.", "code": 400}
+    with serve(lambda *_: Reply(status=400, body=body)) as server, pytest.raises(EndpointError, match="does not exist"):
+        ask(server)
+
+
+def test_a_filtered_answer_is_refused_even_if_it_has_text(
+    ask: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    filtered = {"choices": [{"message": {"content": "positive"}, "finish_reason": "content_filter"}]}
+    with serve(lambda p, n: Reply(body=filtered) if "test 0 " in p else by_word(p, n)) as server:
+        run = ask(server, items=4)
+    assert predicted(run)[0] is None
+    assert [run.manifest[name] for name in ("refused", "empty", "unfinished")] == [1, 0, 0]
+    assert "empty" not in capsys.readouterr().err
+
+
 def test_a_refused_text_does_not_end_the_run(ask: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     too_long = {"message": "maximum context length", "code": "context_length_exceeded"}
     flagged = {"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"]}}
@@ -594,6 +644,37 @@ def test_a_dry_run_counts_the_remaining_calls(
 
 
 # Local models
+
+
+def test_the_test_set_of_the_hub_is_the_one_that_adapters_are_tested_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LABELS["topic"][:4]
+    splits = {
+        split: datasets.Dataset.from_dict({"text": [f"{split} {label}" for label in labels], "category": list(labels)})
+        for split in ("train", "validation", "test")
+    }
+    monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", lambda *_: splits)
+    flags = {"lang": "yo", "task": "topic", "out": tmp_path / "out", "cache": tmp_path / "cache", "model": "m"}
+    for data in ({}, {"data": "Davlan/sib200"}):
+        with serve(lambda *_: Reply(labels[0])) as server:
+            config = load_prompt_config(None, flags | {"endpoint": server.url, "shots": 1} | data)
+            (run,) = prompt(config, QUIET)
+        assert run.predictions["gold"].to_list() == list(labels)
+        assert run.manifest["data"] == open_task("topic", None, find("yo")).provenance
+        assert "train " in server.bodies[0]["messages"][0]["content"]
+
+
+def test_only_labels_that_occur_are_offered_if_those_of_the_data_are_wanted(data: Path) -> None:
+    for split in ("train", "test"):
+        file = data / "sib200" / "uig_Arab" / f"{split}.tsv"
+        rows = file.read_text("utf-8").splitlines()
+        file.write_text("\n".join(row for row in rows if "\tsports\t" not in row) + "\n", "utf-8")
+    flags = {"lang": "ug", "task": "topic", "data": data, "model": "m", "endpoint": "http://127.0.0.1:9/v1"}
+    for wanted, count in (("task", 7), ("data", 6)):
+        (job,) = open_jobs(load_prompt_config(None, flags | {"labels": wanted, "cache": data.parent / "cache"}))
+        assert len(job.prompts.template.words) == count
+        assert ("sports" in job.prompts.chat("x")[0]["content"]) == (wanted == "task")
 
 
 def test_labels_of_the_data_are_used_in_prompts(

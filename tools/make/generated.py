@@ -15,8 +15,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Escape a text so that it neither ends a table cell nor starts an HTML tag."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Escape a text so that it neither ends a table cell nor starts an HTML tag, which it cannot in inline code."""
+    pieces = " ".join(text.split()).replace("|", "\\|").split("`")
+    return "`".join(piece if number % 2 else piece.replace("<", "&lt;") for number, piece in enumerate(pieces))
 
 
 def code(text: str) -> str:
