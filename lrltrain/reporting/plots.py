@@ -3,13 +3,12 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
 
 import altair as alt
 import vl_convert  # noqa: F401 -- altair needs it, and reports another error if it is missing
 
-from lrldata.drawing import altair_theme, check_drawing, drawable
+from lrldata.drawing import drawable, specification_of, svg_of
 from lrltrain.names import base_name
 from lrltrain.reporting.formatting import column_name, method_name
 from lrltrain.reporting.links import Point, by_adaptation, by_perplexity, by_pretraining
@@ -303,11 +302,7 @@ def _drawable(value: Any) -> Any:
 
 def _svg(chart: Any) -> str:
     """Return a chart as SVG, with the colours of the page and with ids that do not depend on other charts."""
-    check_drawing()
-    output = StringIO()
-    with altair_theme():
-        alt.Chart.from_dict(_drawable(chart.configure(**_CONFIG).to_dict())).save(output, format="svg")
-    return _adapt_to_page(output.getvalue())
+    return _adapt_to_page(svg_of(_drawable(specification_of(chart.configure(**_CONFIG)))))
 
 
 def _adapt_to_page(svg: str) -> str:

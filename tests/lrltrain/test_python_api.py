@@ -281,7 +281,7 @@ def test_prompted_scores_convert_to_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.fit("ro", metod="lora"), "unknown argument 'metod'. Did you mean 'method'?"),
         (lambda: lrltrain.fit(Path("nowhere")), "nowhere: no finished dataset"),
         (lrltrain.evaluate, 'give adapter="DIR" (one or more), or base'),
-        (lambda: lrltrain.prompt("ro", model="x"), "data is missing"),
+        (lambda: lrltrain.prompt("ro", data="x"), "model is missing"),
         (hub_cards.push, 'give either lang="CODE"'),
         (lambda: lrltrain.report("nowhere"), "nowhere: no such workspace."),
         (lambda: lrltrain.report("nowhere", against=3), "against: 3 is not a name."),  # type: ignore[arg-type]
