@@ -24,7 +24,7 @@ from lrldata.progress import Progress
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 LANGS = "ro,mt,ug,bg,el"
-KILLS = 20
+KILLS = 12
 pytestmark = pytest.mark.xdist_group("build")  # one worker runs them all, so shared fixtures are built once
 
 
@@ -37,7 +37,7 @@ def tree(folder: Path, without: tuple[str, ...] = ()) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dump") / "dump.csv.gz"
-    make_dump(path, 60_000, seed=1)
+    make_dump(path, 30_000, seed=1)
     return path
 
 
