@@ -87,12 +87,12 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
                 f"{source}: {', '.join(present)} is already in the model.",
                 "Remove it with lrltrain.unload_adapter.",
             )
-        if stack.coupling is not None and any(other.coupling is not None for other in existing):
+        if stack.coupling is not None and _used_coupling(existing) is not None:
             note(f"note: {source}: its invertible adapter is not used, as the model already has one.")
+            stack.coupling.requires_grad_(False)  # DistributedDataParallel would wait for its gradients
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         try:
             insert(model, stack)
-            _freeze_unused_couplings([*existing, stack])
             if not existing and output_differs(folder, model):
                 note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
         except BaseException:  # such as an interrupt in a notebook
@@ -104,14 +104,9 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
     return stack
 
 
-def _freeze_unused_couplings(stacks: Sequence[AdapterStack | FusedStack]) -> None:
-    """Freeze the invertible adapters but the first, for whose gradients DistributedDataParallel would wait."""
-    used = next((stack.coupling for stack in stacks if stack.coupling is not None), None)
-    for stack in stacks:
-        if (coupling := stack.coupling) is not None:
-            own = set(map(id, coupling.parameters()))
-            trained = any(weight.requires_grad for weight in stack.parameters() if id(weight) not in own)
-            coupling.requires_grad_(trained and coupling is used)
+def _used_coupling(stacks: Sequence[AdapterStack | FusedStack]) -> torch.nn.Module | None:
+    """Return the invertible adapter that a model with these adapters uses: the first one."""
+    return next((stack.coupling for stack in stacks if stack.coupling is not None), None)
 
 
 def _uncompiled(model: Any) -> Any:
@@ -259,10 +254,12 @@ def unload_adapter(model: Any, name: str | None = None) -> None:
     if name is not None and len(kept) == len(inserted(model)):
         available = ", ".join(adapter for stack in inserted(model) for adapter in stack.names)
         raise ModelError(f"The model has no adapter {name!r}.", f"It has: {available or 'none'}.")
+    before, after = _used_coupling(inserted(model)), _used_coupling(kept)
     take_out(model)
     if kept:
         insert(model, *kept)
-        _freeze_unused_couplings(kept)
+    if after is not None and after is not before:
+        after.requires_grad_(any(weight.requires_grad for stack in kept for weight in stack.parameters()))
     torch.compiler.reset()
 
 
