@@ -36,7 +36,9 @@ def specification_of(chart: Any) -> dict[str, Any]:
 
     It is not validated, and not drawn by Altair, which validates it again: both take several times as long as drawing.
     """
-    with altair_theme():
+    import altair as alt  # noqa: PLC0415 -- optional for a fit
+
+    with altair_theme(), alt.data_transformers.enable("default", max_rows=None):
         specification: dict[str, Any] = chart.to_dict(validate=False)
     return specification
 

@@ -4,6 +4,7 @@ Processes that we start import nothing from the current folder, which may hold a
 or `requests.py`. Python would search it first for `-m` or `-c`, which multiprocessing uses.
 """
 
+import errno
 import multiprocessing
 import os
 import sys
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 AHEAD = 2  # tasks submitted per process, so that the next one is waiting when one ends
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # keeps Python from importing from the current folder
 SOURCES = Path(__file__).resolve().parents[1]  # the folder that this package was imported from
+_NO_SEMAPHORES = {errno.ENOSYS, errno.EROFS, errno.ENOENT, errno.EACCES, errno.ENOSPC}  # errors without /dev/shm
 _PROCESS_LOCK = RLock()  # for changes to state of the whole process
 _VALUES: dict[str, list[str | None]] = {}  # temporary variables: the previous value, then each thread's
 
@@ -72,6 +74,8 @@ def start_pool(processes: int, *modules: str) -> ProcessPoolExecutor:
         try:
             return ProcessPoolExecutor(processes, _IsolatedContext(), _initialize, modules)
         except OSError as error:
+            if error.errno not in _NO_SEMAPHORES:
+                raise
             raise StorageError(
                 f"no semaphore can be created, so no worker can be started: {error.strerror or error}.",
                 "Mount /dev/shm (in Docker, --shm-size 64m). A build also works without it, with --workers 1.",

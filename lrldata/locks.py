@@ -52,7 +52,10 @@ class Lock:
 
 
 def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
-    """Lock an open file. Raises BlockingIOError if another process holds the lock, unless `wait` is set."""
+    """Lock an open file. Raises BlockingIOError if another process holds the lock, unless `wait` is set.
+
+    If its file system has no locks, the descriptor refers to another file afterwards: do not read or write through it.
+    """
     try:
         fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
     except OSError as error:

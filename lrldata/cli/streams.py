@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TextIO
 
 _GONE = {errno.EIO, errno.EPIPE}
+_replaced: list[TextIO] = []  # kept, because such a stream closes its file when nothing refers to it
 
 
 def open_streams() -> None:
@@ -39,8 +40,8 @@ def _fill(number: int) -> None:
 
 
 def _lasting(stream: io.TextIOWrapper) -> TextIO:
-    encoding, errors = stream.encoding, stream.errors
-    return _Lasting(stream.detach(), encoding=encoding, errors=errors, line_buffering=True)
+    _replaced.append(stream)
+    return _Lasting(stream.buffer, encoding=stream.encoding, errors=stream.errors, write_through=True)
 
 
 class _Lasting(io.TextIOWrapper):

@@ -172,8 +172,8 @@ def append(folder: Path, verdicts: Iterable[Verdict]) -> int:
 
 def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "r+b") as stream:
-        lock(descriptor, path, wait=True)
+    with os.fdopen(descriptor, "r+b") as stream, os.fdopen(os.dup(descriptor), "rb") as lock_file:
+        lock(lock_file.fileno(), path, wait=True)
         data = stream.read()
         existing = {verdict.said for verdict in _parse(data, path)}
         lines = _whole_lines(data)

@@ -45,6 +45,7 @@ class RayEngine:
 
     def __enter__(self) -> Self:
         _check_address(self.address)
+        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         environment: dict[str, str] = dict.fromkeys(THREADS, str(self.threads)) | SAFE_PATH
         try:
             with environment_variables(SAFE_PATH), TemporaryDirectory() as empty:
@@ -52,8 +53,8 @@ class RayEngine:
                 # right only if the current folder holds our own sources.
                 folder = {} if Path.cwd() == SOURCES else {"working_dir": empty}
                 ray.init(
-                    address=self.address,
-                    num_cpus=None if self.address or os.environ.get("RAY_ADDRESS") else cores(),
+                    address=address,
+                    num_cpus=cores() if address == "local" else None,
                     runtime_env={"env_vars": environment, **folder},
                     log_to_driver=False,
                     include_dashboard=False,

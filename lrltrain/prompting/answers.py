@@ -13,8 +13,9 @@ from lrltrain.prompting.config import Form
 LONGEST = 20_000  # characters of an answer in which labels are searched; a longer answer counts as naming none
 _LONGEST_FINISH = 64  # characters of a finish reason; `content_filter` has 14
 _NEGATION_REACH = 64  # characters before a label in which a negation is searched
-TOO_LONG = "context_length_exceeded"
-_TOO_LONG_MESSAGE = re.compile(r"context (?:length|size|window)|(?:input|prompt|text) is too long", re.IGNORECASE)
+_REJECTED = {400, 413, 422}  # statuses
+_TOO_LONG = re.compile(r"context (?:length|size|window)|(?:input|prompt|text) is too long", re.IGNORECASE)
+_TOO_MANY_TOKENS = re.compile(r"max_(?:completion_|new_)?tokens\W+(?:is too large|must be)", re.IGNORECASE)
 _DIGITS = 18  # of an integer; longer ones are no valid counts, and converting them is slow or fails
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _THINKING_TAGS = "think|thinking|thought|reasoning"
@@ -64,8 +65,7 @@ def answer_in(body: Mapping[str, Any], form: Form) -> Answer:
 def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
     """Return the message and code of the error in a response body; both are empty if there is none.
 
-    Servers put them into `error`, or next to it (vLLM, FastAPI); a numeric code repeats the status. Those that have no
-    code for a text that is too long say so in the message.
+    Servers put them into `error`, or next to it (vLLM, FastAPI); a numeric code repeats the status.
     """
     error = body.get("error") or body.get("detail") or (body.get("object") == "error" and body)
     if not error:
@@ -73,8 +73,13 @@ def error_in(body: Mapping[str, Any]) -> tuple[str, str]:
     details = error if isinstance(error, dict) else {"message": error}
     message = details.get("message")
     message = message if message and isinstance(message, str) else "an error"
-    code = next((value for name in ("code", "type") if isinstance(value := details.get(name), str)), "")
-    return message, TOO_LONG if _TOO_LONG_MESSAGE.search(message) else code
+    codes = (details.get(name) for name in ("code", "type"))
+    return message, next((code for code in codes if code and isinstance(code, str)), "")
+
+
+def is_too_long(status: int, message: str) -> bool:
+    """Return whether an error says that one text is too long, for servers that have no code for this."""
+    return status in _REJECTED and bool(_TOO_LONG.search(message)) and not _TOO_MANY_TOKENS.search(message)
 
 
 def is_moderated(body: Mapping[str, Any]) -> bool:

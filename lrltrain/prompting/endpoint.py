@@ -14,7 +14,7 @@ import httpx
 
 from lrldata.errors import EndpointError, LrlError, UsageError
 from lrldata.network import is_private, retry_after
-from lrltrain.prompting.answers import TOO_LONG, answer_in, error_in, is_moderated, parse, printable
+from lrltrain.prompting.answers import answer_in, error_in, is_moderated, is_too_long, parse, printable
 from lrltrain.prompting.cache import EMPTY, FAILED, Answer, AnswerFile, key_of
 from lrltrain.prompting.config import KEY, Form, PromptConfig
 
@@ -27,7 +27,7 @@ _QUOTA_EXHAUSTED = {
 }  # codes of a 429 that waiting does not fix
 # Codes of errors about one text, which do not end the run.
 REFUSED = {"content_filter", "content_policy_violation", "data_inspection_failed", "invalid_prompt"}
-REFUSED |= {TOO_LONG, "exceed_context_size_error", "string_above_max_length"}
+REFUSED |= {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 _KEY_PATTERN = re.compile(r"[!-~]+")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 LONGEST_BODY = 4 * 2**20  # bytes of a decompressed answer; a label with an explanation has a few thousand
@@ -235,6 +235,7 @@ class _Client:
         except ValueError:
             body = None
         message, code = error_in(body or {})
+        code = "context_length_exceeded" if is_too_long(response.status_code, message) else code
         if response.status_code == httpx.codes.OK and not message:
             if body is None:
                 raise _TransientError("the answer is not a JSON object.")

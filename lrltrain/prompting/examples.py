@@ -34,6 +34,7 @@ class TestSet:
     """A test set of one language, with the training examples that may be shown in prompts.
 
     `provenance` is the description of the data for manifests. `own` holds the data's own labels if they were requested.
+    `numbers` are the numbers of the test items in their file or split, if these are not all of it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TestSet:
     train: tuple[Example, ...]
     provenance: dict[str, Any]
     own: tuple[str, ...] | None = None
+    numbers: tuple[int, ...] | None = None
 
 
 def open_test_sets(
@@ -82,9 +84,8 @@ def _open(task_data: TaskData, language: Language, own: tuple[str, ...] | None) 
     if own == LABELS[task_data.task]:  # those that do not occur are no possible answers
         present = {example.label for examples in parts.values() for example in examples}
         own = tuple(label for label in own if label in present)
-    return TestSet(
-        task_data.provenance["name"], language, parts["test"], parts.get("train", ()), task_data.provenance, own
-    )
+    name, numbers = task_data.provenance["name"], task_data.splits["test"].numbers
+    return TestSet(name, language, parts["test"], parts.get("train", ()), task_data.provenance, own, numbers)
 
 
 def draw(train: Sequence[Example], test: Sequence[Example], shots: int, seed: int) -> list[Example]:

@@ -297,8 +297,13 @@ def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
 
 def _keep(config: PromptConfig, job: PromptJob, recipe: Mapping[str, Any], outcome: Outcome) -> Run:
     """Write a run. The full answer next to each prediction shows why a prediction is invalid."""
+    numbers = job.test.numbers
     predictions = pl.DataFrame(
-        {"item": job.places, "gold": job.gold, "predicted": outcome.predicted},
+        {
+            "item": [numbers[place] for place in job.places] if numbers else job.places,
+            "gold": job.gold,
+            "predicted": outcome.predicted,
+        },
         schema={"item": pl.Int64, "gold": pl.String, "predicted": pl.String},
     )
     if outcome.answers is not None:

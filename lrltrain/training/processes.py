@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrldata.errors import TrainingError, UsageError
+from lrldata.errors import TrainingError, UsageError, one_line
 
 _TORCHRUN_VARIABLES = ("RANK", "MASTER_ADDR")
 _LONGEST_WAIT = timedelta(days=30)  # for the first process, which may wait for another run to end
@@ -77,7 +77,8 @@ def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
     except RuntimeError as error:
         if accelerator.num_processes > 1 and _has_lost_another(error):
             raise TrainingError(
-                "another process of this run has ended.", "Its message says why. Run the same command again to resume."
+                f"another process of this run has ended, or cannot be reached ({one_line(error, 200)}).",
+                "If it has ended, its own message says why. Run the same command again to resume.",
             ) from error
         raise
     finally:

@@ -20,11 +20,17 @@ from lrldata import engine, locks
 from lrldata.conceptnet.index import _gzip_faults
 from lrldata.errors import StorageError, UsageError
 from lrldata.locks import Lock
+from lrldata.review.verdicts import Verdict, append, read_verdicts_at
 from lrldata.web.chunks import save_array
 
 LRLDATA = f"{sys.executable} -m lrldata.cli"
 BUILD = f"{LRLDATA} build --lang ro --source conceptnet --sample --out out --cache cache"
 Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def verdict_on(line: str) -> Verdict:
+    facts = {"language": "ro", "source": "web", "version": "1.0.0", "decision": "right"}
+    return Verdict(**facts, line=line, reviewer="ana", time="2026-01-01T10:00:00Z")  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -108,6 +114,23 @@ def test_processes_of_a_machine_exclude_each_other_even_if_the_file_system_has_n
         Lock(path.with_name("other")).release()
 
 
+def test_verdicts_are_kept_on_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock = fcntl.flock
+
+    def refuse(descriptor: int, how: int) -> None:
+        if os.fstat(descriptor).st_ino in {path.stat().st_ino for path in tmp_path.rglob("*")}:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folder = tmp_path / "ro" / "web"
+    folder.mkdir(parents=True)
+    for line in ("a" * 32, "b" * 32):
+        assert append(folder, [verdict_on(line)]) == 1
+        assert append(folder, [verdict_on(line)]) == 0
+    assert [verdict.line for verdict in read_verdicts_at(folder)] == ["a" * 32, "b" * 32]
+
+
 def test_no_memory_file_system_for_semaphores_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -148,4 +171,4 @@ def test_a_workspace_whose_name_is_not_utf_8_is_refused(tmp_path: Path, monkeypa
     home.mkdir()
     monkeypatch.chdir(home)
     with pytest.raises(UsageError, match="the name of this folder is not UTF-8"):
-        lrldata.build("ro", sample=True, out="ws", cache=tmp_path / "cache")
+        lrldata.build("ro", sample=True, cache=tmp_path / "cache")

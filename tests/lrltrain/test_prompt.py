@@ -41,7 +41,7 @@ from lrltrain.fitting.fit import fit
 from lrltrain.methods import load_adapted
 from lrltrain.models import mini_path
 from lrltrain.prompting import endpoint, likelihood
-from lrltrain.prompting.answers import label_in
+from lrltrain.prompting.answers import error_in, label_in
 from lrltrain.prompting.cache import Answer, open_answers, read_answers
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.examples import Example, draw, open_test_sets
@@ -374,6 +374,29 @@ def test_a_text_that_is_too_long_does_not_end_the_run_whatever_server_says_so(
     assert run.manifest["refused"] == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (503, "KV cache is full: cannot reserve the context window now, retry later"),
+        (400, "'max_tokens' is too large: 100000. This model's maximum context length is 4096 tokens."),
+    ],
+)
+def test_an_error_that_only_mentions_the_context_refuses_no_text(
+    ask: Callable[..., Run], status: int, message: str
+) -> None:
+    body = {"error": {"message": message, "code": status}}
+    with serve(lambda p, n: Reply(status=status, body=body) if n == 1 else by_word(p, n)) as server:
+        if status == 503:
+            assert None not in predicted(ask(server, items=2))
+        else:
+            with pytest.raises(EndpointError, match="too large"):
+                ask(server, items=2)
+
+
+def test_an_empty_code_does_not_hide_the_type_of_an_error() -> None:
+    assert error_in({"error": {"message": "blocked", "type": "content_filter", "code": ""}})[1] == "content_filter"
+
+
 def test_the_message_of_a_server_without_an_error_object_is_shown(ask: Callable[..., Run]) -> None:
     body = {"object": "error", "message": "The model `x` does not exist.", "code": 400}
     with serve(lambda *_: Reply(status=400, body=body)) as server, pytest.raises(EndpointError, match="does not exist"):
@@ -651,7 +674,9 @@ def test_the_test_set_of_the_hub_is_the_one_that_adapters_are_tested_on(
 ) -> None:
     labels = LABELS["topic"][:4]
     splits = {
-        split: datasets.Dataset.from_dict({"text": [f"{split} {label}" for label in labels], "category": list(labels)})
+        split: datasets.Dataset.from_dict(
+            {"text": [None, *(f"{split} {label}" for label in labels)], "category": [labels[0], *labels]}
+        )
         for split in ("train", "validation", "test")
     }
     monkeypatch.setattr("lrltrain.evaluation.on_hub.load_dataset", lambda *_: splits)
@@ -661,6 +686,7 @@ def test_the_test_set_of_the_hub_is_the_one_that_adapters_are_tested_on(
             config = load_prompt_config(None, flags | {"endpoint": server.url, "shots": 1} | data)
             (run,) = prompt(config, QUIET)
         assert run.predictions["gold"].to_list() == list(labels)
+        assert run.predictions["item"].to_list() == [1, 2, 3, 4], "the numbers in the split, as eval records them"
         assert run.manifest["data"] == open_task("topic", None, find("yo")).provenance
         assert "train " in server.bodies[0]["messages"][0]["content"]
 
