@@ -41,7 +41,13 @@ def _fill(number: int) -> None:
 
 def _lasting(stream: io.TextIOWrapper) -> TextIO:
     _replaced.append(stream)
-    return _Lasting(stream.buffer, encoding=stream.encoding, errors=stream.errors, write_through=True)
+    return _Lasting(
+        stream.buffer,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 class _Lasting(io.TextIOWrapper):

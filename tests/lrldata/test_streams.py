@@ -86,6 +86,20 @@ print("done")
         assert (run.returncode, run.stdout) == (0, "done\n")
 
 
+def test_a_message_is_written_at_once() -> None:
+    code = """
+from lrldata.cli.streams import open_streams
+from lrldata.output import tell
+open_streams()
+tell("working")
+input()
+"""
+    streams = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **streams) as process:  # type: ignore[call-overload]
+        assert process.stderr.readline() == "working\n"
+        process.communicate("\n")
+
+
 @pytest.mark.parametrize("columns", ["0", "", "40"])
 def test_a_table_is_shown_whatever_width_the_environment_states(shell: Shell, columns: str) -> None:
     result = shell(f"{LRLDATA} langs --paper", COLUMNS=columns)
