@@ -145,7 +145,7 @@ def test_verdicts_are_kept_on_a_file_system_without_locks(tmp_path: Path, monkey
     assert [verdict.line for verdict in read_verdicts_at(folder)] == ["a" * 32, "b" * 32]
 
 
-def test_no_memory_file_system_for_semaphores_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_memory_file_system_for_semaphores_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
