@@ -12,15 +12,17 @@ _replaced: list[TextIO] = []  # kept, because such a stream closes its file when
 
 
 def open_streams() -> None:
-    """Replace standard streams that are closed, and make standard error one that may end.
+    """Replace output streams that are closed, and make standard error one that may end.
 
-    A file that is opened later would otherwise take the number of a closed stream, and get what is printed there.
+    A file that is opened later would otherwise take the number of a closed stream, and get what is printed there. A
+    closed standard input stays None, so that whatever reads it can say so.
     """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
+    for number in range(3):
         with suppress(OSError):
             _fill(number)
+    for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     if type(sys.stderr) is io.TextIOWrapper:
         sys.stderr = _lasting(sys.stderr)
         setattr(sys, "__stderr__", sys.stderr)  # noqa: B010 -- type checkers call it final
