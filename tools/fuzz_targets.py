@@ -198,7 +198,7 @@ def models(folder: Path) -> Feed:
 def answers(folder: Path) -> Feed:
     """Return a function that feeds answers of an endpoint and files of stored answers."""
     from lrltrain.prompting.answers import answer_in, error_in, label_in, parse
-    from lrltrain.prompting.cache import open_answers, read_answers
+    from lrltrain.prompting.cache import EMPTY, FAILED, open_answers, read_answers
 
     choice = {"message": {"content": "positive"}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 1, "completion_tokens": 2}
@@ -217,7 +217,7 @@ def answers(folder: Path) -> Feed:
         file.unlink(missing_ok=True)
         with open_answers(file) as answer_file:
             answer_file.keep("key", answer)
-        assert read_answers(file) == {"key": answer}
+        assert read_answers(file) == ({} if answer.finish in FAILED | EMPTY else {"key": answer})
         file.write_bytes(damaged(rng, file.read_bytes()))
         with open_answers(file) as answer_file:
             answer_file.get("key")

@@ -153,7 +153,7 @@ loop.Loop._take = killed
     result = fit_by_two(before=die)
     assert result.returncode == 1
     assert "error: another process of this run has ended, or cannot be reached" in result.stderr
-    assert "bug" not in result.stderr
+    assert "This is a bug" not in result.stderr
     assert fit_by_two("--json").returncode == 0, "the run resumes"
 
 
