@@ -38,7 +38,7 @@ class PushConfig(BaseModel):
     patience: float = Field(default=600.0, ge=0.0)
     endpoint: str | None = None
     allow_http: bool = False
-    out: OutputFolder = Field(default=Path("lrl-workspace"), validate_default=True)
+    out: OutputFolder = Path("lrl-workspace")
     dry_run: bool = False
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import unquote
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lrldata.errors import UsageError
 from lrldata.network import is_here
@@ -108,7 +108,7 @@ def joined(value: Any) -> Any:
 
 Listed = Annotated[str, BeforeValidator(joined)]
 LocalPath = Annotated[Path, BeforeValidator(_single)]
-OutputFolder = Annotated[Path, BeforeValidator(_for_writing)]
+OutputFolder = Annotated[Path, BeforeValidator(_for_writing), Field(validate_default=True)]
 PathOrId = Annotated[str, BeforeValidator(path_or_id)]  # a folder, a file, or an id on the Hub
 
 

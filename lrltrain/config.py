@@ -98,8 +98,8 @@ class FitConfig(BaseModel):
     torch_compile: bool = False
     tracker: list[Literal["tensorboard", "trackio", "wandb"]] = []
     group: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)] = "auto"
-    out: OutputFolder = Field(default=Path("lrl-workspace"), validate_default=True)
-    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"), validate_default=True)
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -185,7 +185,7 @@ class EvalConfig(BaseModel):
     resamples: int = Field(default=1_000, ge=100)
     seed: Seed = 42
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    out: OutputFolder = Field(default=Path("lrl-workspace"), validate_default=True)
+    out: OutputFolder = Path("lrl-workspace")
     overwrite: bool = False
 
     @model_validator(mode="after")

@@ -37,8 +37,8 @@ class BuildConfig(BaseModel):
     seed: int = 42
     verdicts: LocalPath | None = None
     max_rejected: float = Field(default=0.001, ge=0.0, le=1.0)
-    out: OutputFolder = Field(default=Path("lrl-workspace"), validate_default=True)
-    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"), validate_default=True)
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     force: bool = False
 

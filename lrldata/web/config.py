@@ -42,8 +42,8 @@ class WebConfig(BaseModel):
     workers: int = Field(default_factory=cores, ge=1)
     memory: int = Field(default=500_000_000, ge=1_000_000)
     scratch: LocalPath | None = None
-    out: OutputFolder = Field(default=Path("lrl-workspace"), validate_default=True)
-    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"), validate_default=True)
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     force: bool = False
 

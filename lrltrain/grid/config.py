@@ -149,7 +149,7 @@ class GridConfig(BaseModel):
     threads: int = Field(default=1, ge=1)
     push: Annotated[Options, AfterValidator(_known_to_push)] | None = None
     out: Annotated[str, AfterValidator(_without_scheme)] = DEFAULT
-    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"), validate_default=True)
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
 
     @property
     def lang(self) -> str:

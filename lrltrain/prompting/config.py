@@ -55,8 +55,8 @@ class PromptConfig(BaseModel):
     extra: dict[str, Any] = {}
     price_in: Price | None = None
     price_out: Price | None = None
-    out: OutputFolder = Field(default=Path("lrl-workspace"), validate_default=True)
-    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"), validate_default=True)
+    out: OutputFolder = Path("lrl-workspace")
+    cache: OutputFolder = Field(default_factory=lambda: user_cache_path("lrl"))
     dry_run: bool = False
     overwrite: bool = False
 
