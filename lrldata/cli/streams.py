@@ -24,7 +24,14 @@ def open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     if type(sys.stderr) is io.TextIOWrapper:
-        sys.stderr = _lasting(sys.stderr)
+        _replaced.append(sys.stderr)
+        sys.stderr = _Messages(
+            sys.stderr.buffer,
+            encoding=sys.stderr.encoding,
+            errors=sys.stderr.errors,
+            line_buffering=sys.stderr.line_buffering,
+            write_through=sys.stderr.write_through,
+        )
         setattr(sys, "__stderr__", sys.stderr)  # noqa: B010 -- type checkers call it final
 
 
@@ -41,18 +48,7 @@ def _fill(number: int) -> None:
             os.close(descriptor)
 
 
-def _lasting(stream: io.TextIOWrapper) -> TextIO:
-    _replaced.append(stream)
-    return _Lasting(
-        stream.buffer,
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
-
-
-class _Lasting(io.TextIOWrapper):
+class _Messages(io.TextIOWrapper):
     """A stream of messages; if the terminal or the program that reads it is gone, they are dropped.
 
     A job that was started in the background, and ignores the hang-up, must not end because nobody reads its progress.

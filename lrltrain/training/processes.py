@@ -89,18 +89,18 @@ def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
 
 
 @cache
-def _patient_group() -> Any:
+def _waiting_group() -> Any:
     """Return a group of all processes in which they may wait for each other for days."""
     return torch.distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
 
 
 def _wait() -> None:
-    torch.distributed.barrier(_patient_group())
+    torch.distributed.barrier(_waiting_group())
 
 
 def _gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(values, value, group=_patient_group())
+    torch.distributed.all_gather_object(values, value, group=_waiting_group())
     return values
 
 

@@ -107,7 +107,7 @@ def test_a_table_is_shown_whatever_width_the_environment_states(shell: Shell, co
     assert "Yoruba" in result.stdout
 
 
-def test_processes_of_a_machine_exclude_each_other_even_if_the_file_system_has_no_locks(
+def test_processes_of_a_machine_wait_for_each_other_even_if_the_file_system_has_no_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, flock = tmp_path / "lock", fcntl.flock
