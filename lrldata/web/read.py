@@ -30,7 +30,7 @@ from lrldata.web.plain import PART, ROWS, paragraphs
 from lrldata.web.shards import Columns, Shard, find_shards
 from lrldata.web.tables import Row, read_csv, read_json
 
-__all__ = ["Columns", "Shard", "find_shards", "read_parts", "read_small"]
+__all__ = ["Columns", "Shard", "find_shards", "read_parts", "read_rows", "read_small"]
 
 TEXT_COLUMNS = ("content", "text", "sentence")  # GlotCC's, the usual one, and Common Voice's
 _SENTENCE = re.compile(r"^\d+$|\w\W+\w+\W+\w|[.!?।။።]$")  # a sentence, where a header should be
@@ -87,6 +87,16 @@ def read_small(
     yield _of_texts(texts).with_columns(doc=pl.Series(names, dtype=pl.String))
 
 
+def read_rows(shard: Shard) -> Iterator[Row]:
+    """Yield the rows of a table with all their columns. Raises InputError if the file cannot be read."""
+    with _as_input_error(shard), shard.open() as stream:
+        if type_of(shard.name) == "parquet":
+            for number, values in enumerate(pl.read_parquet(stream).iter_rows(named=True), start=1):
+                yield Row(f"row {number:,}", 0, values)
+        else:
+            yield from _written_rows(shard, stream, None)
+
+
 @contextmanager
 def _as_input_error(shard: Shard) -> Iterator[None]:
     """Turn whatever reading a shard raises into an InputError with the file's name and a hint."""
@@ -116,22 +126,28 @@ def _rows(shard: Shard, columns: Columns) -> Iterator[pl.DataFrame]:
         if kind == "parquet":
             yield from _parquet(shard, stream, columns)
             return
-        _refuse_empty(shard)
-        if kind == "json":
-            yield from _tables(
-                shard, read_json(blocks_of(unpacked(stream, shard.name)), fields.JSON, LONGEST_LINE), columns
-            )
-        elif kind in ("csv", "tsv"):
+        yield from _tables(shard, _written_rows(shard, stream, columns.text), columns)
 
-            def reopen() -> Iterator[str]:
-                stream.seek(0)
-                return lines_of(shard, unpacked(stream, shard.name))
 
-            yield from _tables(
-                shard, read_csv(reopen, LONGEST_LINE, tabs=kind == "tsv", text_column=columns.text), columns
-            )
-        else:
-            yield from _jsonl(shard, lines_of(shard, unpacked(stream, shard.name)), columns)
+def _written_rows(shard: Shard, stream: BinaryIO, text_column: str | None) -> Iterator[Row]:
+    """Yield the rows of a table that is written as text."""
+    _refuse_empty(shard)
+    kind = type_of(shard.name)
+    if kind == "json":
+        return read_json(blocks_of(unpacked(stream, shard.name)), fields.JSON, LONGEST_LINE)
+    if kind == "jsonl":
+        lines = enumerate(lines_of(shard, unpacked(stream, shard.name)), start=1)
+        return (
+            Row(f"line {number:,}", len(line), parse_line(shard, number, line))
+            for number, line in lines
+            if line.strip()
+        )
+
+    def reopen() -> Iterator[str]:
+        stream.seek(0)
+        return lines_of(shard, unpacked(stream, shard.name))
+
+    return read_csv(reopen, LONGEST_LINE, tabs=kind == "tsv", text_column=text_column)
 
 
 def _texts(shard: Shard, columns: Columns) -> Iterator[list[str]]:
@@ -163,15 +179,6 @@ def _parquet(shard: Shard, stream: BinaryIO, columns: Columns) -> Iterator[pl.Da
     texts = [text, *(name for name in others if is_text(schema.field(name).type))]
     for frame in read_frames(file, stream, list(dict.fromkeys([*texts, *([url] if url else [])])), list(METADATA)):
         yield _shaped(frame, texts, url)
-
-
-def _jsonl(shard: Shard, lines: Iterable[str], columns: Columns) -> Iterator[pl.DataFrame]:
-    rows = (
-        Row(f"line {number:,}", len(line), parse_line(shard, number, line))
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    )
-    return _tables(shard, rows, columns)
 
 
 def _tables(shard: Shard, rows: Iterable[Row], columns: Columns) -> Iterator[pl.DataFrame]:

@@ -40,7 +40,7 @@ def eval_command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="pppl: flores (Hub), a Hub id, a folder of LANG_Script.devtest files, a dataset folder (its test split), or a file (text, or a table with a column `text`). Tasks: a folder of train.tsv, dev.tsv and test.tsv, a folder that contains sib200/, sa/ or ner/, or a Hub id.",
+            help="pppl: flores (Hub), a Hub id, a folder of LANG_Script.devtest files, a dataset folder (its test split), or a file (text, or a table with a column `text`). Tasks: a folder of train.tsv, dev.tsv and test.tsv (or .csv, .jsonl, .json, .parquet), a folder that contains sib200/, sa/ or ner/, or a Hub id.",
             show_default="the paper's, on the Hub",
         ),
     ] = None,

@@ -20,7 +20,7 @@ def prompt_command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Folder of test.tsv and train.tsv, a parent folder with sib200/LANG_Script or sa/LANG_Script/SET, or an id on the Hub.",
+            help="Folder of test.tsv and train.tsv (or .csv, .jsonl, .json, .parquet), a parent folder with sib200/LANG_Script or sa/LANG_Script/SET, or an id on the Hub.",
             show_default="the paper's data on the Hub",
         ),
     ] = None,

@@ -1,49 +1,30 @@
 """The data of a task: sentences or words with gold labels, in three splits, from a folder or the Hub. IO.
 
 Topic is SIB-200 (Adelani et al. 2024) with seven classes; sentiment is positive or negative; ner has the tags of
-WikiANN (Pan et al. 2017). Files are UTF-8 and named `train.tsv`, `dev.tsv` and `test.tsv`, or as in `split_file`:
-
-    topic       a header index_id, category, text, then a row per item; quoted as in CSV
-    sentiment   text TAB label
-    ner         token TAB tag, with an empty line between sentences
+WikiANN (Pan et al. 2017). Files are named `train.tsv`, `dev.tsv` and `test.tsv`, or as in `split_file`; task_files.py
+reads them.
 """
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import chain
 from pathlib import Path
 
-from lrldata.encoding import undecodable
 from lrldata.errors import InputError, LanguageError, UsageError
 from lrldata.language import Language, find
 from lrldata.manifest import file_entry
-from lrldata.normalize import normalize
 from lrldata.output import note
-from lrldata.web.tables import unquoted_column
-from lrltrain.evaluation.items import LABELS, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts, is_published
-from lrltrain.evaluation.own_labels import labels_of, names_of, read_names, read_texts
+from lrltrain.evaluation.items import SPLIT_NAMES, SPLITS, Task, TaskData, counts, is_published
+from lrltrain.evaluation.own_labels import labels_of
+from lrltrain.evaluation.task_files import HINTS, LINES, TABLES, read_items
 from lrltrain.text import label_of
 
-Reader = Callable[[Path], Items]
 DEFAULTS: dict[Task, tuple[int, int]] = {"topic": (20, 16), "ner": (25, 8), "sentiment": (25, 8)}  # epochs, batch size
-_ENDINGS = (".tsv", ".txt", ".conll")
 FOLDERS = {"topic": "sib200", "sentiment": "sa", "ner": "ner"}  # within a folder that holds all tasks
-LONGEST_FIELD = 1 << 30  # characters; by default, the CSV reader stops at 131,072
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[\w.-]+)?")  # and optionally the configuration after it
 _ISO639 = re.compile(r"[a-z]{2,3}")
 _LANG_SCRIPT = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _CONTAINER = "data"  # folder with a folder for each language, as Masakhane names it; the set has its parent's name
-HEADER = ["index_id", "category", "text"]
-HINTS = {
-    "topic": "A topic file has the header index_id, category, text (as in SIB-200), and one row per item. A file in "
-    "the format of MasakhaNEWS needs --labels data.",
-    "sentiment": "A sentiment file has text TAB positive or negative on each line.",
-    "ner": "A file for ner has token TAB tag on each line, and an empty line between sentences. A file in the "
-    "format of CoNLL needs --labels data.",
-}
 
 
 def open_task(
@@ -131,15 +112,11 @@ def _in_folder(task: Task, root: Path, language: Language, *, own_labels: bool =
     except InputError:
         if not own_labels:
             raise
-    return read_set(task, folders[0], language, readers=OWN_READERS)
+    return read_set(task, folders[0], language, own_labels=True)
 
 
 def read_set(
-    task: Task,
-    folder: Path,
-    language: Language,
-    split_names: Sequence[str] = SPLITS,
-    readers: Mapping[Task, Reader] | None = None,
+    task: Task, folder: Path, language: Language, split_names: Sequence[str] = SPLITS, *, own_labels: bool = False
 ) -> TaskData:
     """Read splits of one set. Its name is that of the folder or, if that is a language's folder, of its parent."""
     files = [split_file(folder, split) or folder / f"{split}.tsv" for split in split_names]
@@ -147,8 +124,9 @@ def read_set(
         if not file.is_file():
             hint = f"{', '.join(f'{split}.tsv' for split in split_names)} are needed."
             raise InputError(f"{file}: no such file{_listing(folder)}.", hint)
-    reader = (readers or READERS)[task]
-    splits = {split: reader(file) for split, file in zip(split_names, files, strict=True)}
+    splits = {
+        split: read_items(task, file, own_labels=own_labels) for split, file in zip(split_names, files, strict=True)
+    }
     name = label_of(_name_of(folder.resolve(), language)).replace(" ", "_")
     provenance = {"name": name, "files": [file_entry(file, folder) for file in files], "counts": counts(splits)}
     return TaskData(task, language.code, splits, provenance)
@@ -163,8 +141,8 @@ def _name_of(folder: Path, language: Language) -> str:
 
 
 def split_file(folder: Path, split: str) -> Path | None:
-    """Return the file of a split: train.tsv, or a usual alternative like validation.txt or test.conll; None if none."""
-    candidates = (folder / f"{name}{ending}" for name in SPLIT_NAMES[split] for ending in _ENDINGS)
+    """Return the file of a split: train.tsv, or a usual alternative such as validation.jsonl; None if there is none."""
+    candidates = (folder / f"{name}{ending}" for ending in (*LINES, *TABLES) for name in SPLIT_NAMES[split])
     return next((file for file in candidates if file.is_file()), None)
 
 
@@ -232,89 +210,3 @@ def _check_language(folder: Path, language: Language) -> None:
 def _is_hidden(folder: Path) -> bool:
     """Return whether a folder was made by a program, such as .ipynb_checkpoints, rather than by the data's owner."""
     return folder.name.startswith(".") or folder.name == "__MACOSX"
-
-
-def _topic(file: Path) -> Items:
-    rows = list(_unquoted(file))
-    if not rows or rows[0][1] != HEADER:
-        header = ", ".join(rows[0][1]) if rows else "nothing"
-        raise InputError(f"{file}: line 1 has {header}, not {', '.join(HEADER)}.", HINTS["topic"])
-    pairs = [(text, label) for _, (_, label, text) in _checked(file, rows[1:], "topic", 3, 1)]
-    return _sentences(file, pairs, "topic")
-
-
-def _sentiment(file: Path) -> Items:
-    pairs = [(text, label) for _, (text, label) in _checked(file, _rows(file), "sentiment", 2, 1)]
-    texts = unquoted_column([text for text, _ in pairs])
-    return _sentences(file, list(zip(texts, (label for _, label in pairs), strict=True)), "sentiment")
-
-
-def _sentences(file: Path, pairs: list[tuple[str, str]], task: Task) -> Items:
-    if not pairs:
-        raise InputError(f"{file}: contains no items.", HINTS[task])
-    return Items(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
-
-
-def _ner(file: Path) -> Items:
-    sentences: list[list[list[str]]] = [[]]
-    for _, row in chain(_checked(file, _rows(file), "ner", 2, 1, gaps=True), [(0, [""])]):
-        if row == [""]:
-            sentences.append([])
-        else:
-            sentences[-1].append(row)
-    return names_of(file, [[(word, tag) for word, tag in sentence] for sentence in sentences])
-
-
-def _checked(
-    file: Path, rows: Iterable[tuple[int, list[str]]], task: Task, columns: int, label: int, *, gaps: bool = False
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows with the right columns and a known label; empty ones are skipped, or kept with `gaps`."""
-    for number, row in rows:
-        if row == [""]:
-            if gaps:
-                yield number, row
-            continue
-        if len(row) != columns:
-            raise InputError(f"{file}: line {number} has {len(row)} columns, not {columns}.", HINTS[task])
-        if row[label] not in LABELS[task]:
-            accepted = ", ".join(LABELS[task])
-            hint = f"Known labels: {accepted}. Use --labels data to accept the labels of the data."
-            raise InputError(f"{file}: line {number} has the unknown label {row[label]!r}.", hint)
-        if not all(row):
-            raise InputError(f"{file}: line {number} has an empty column.", HINTS[task])
-        yield number, row
-
-
-def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the columns of each line, normalized; a blank line is one empty column."""
-    try:
-        lines = file.read_text("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        with file.open("rb") as raw:
-            raise undecodable(file, raw) from error
-    for number, line in enumerate(lines, 1):
-        columns = [normalize(column).replace("\n", " ").strip() for column in line.split("\t")]
-        yield number, columns if any(columns) else [""]
-
-
-def _unquoted(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows as SIB-200 writes them: a text that contains a quote is quoted, and its own quotes are doubled."""
-    csv.field_size_limit(LONGEST_FIELD)
-    for number, row in _rows(file):
-        yield number, next(csv.reader(["\t".join(row)], delimiter="\t")) if row != [""] else row
-
-
-def _own_texts(task: Task, file: Path) -> Items:
-    return read_texts(task, file, _rows(file))
-
-
-def _own_tokens(file: Path) -> Items:
-    return read_names(file, _rows(file))
-
-
-READERS: dict[Task, Reader] = {"topic": _topic, "sentiment": _sentiment, "ner": _ner}
-OWN_READERS: dict[Task, Reader] = {
-    "topic": partial(_own_texts, "topic"),
-    "sentiment": partial(_own_texts, "sentiment"),
-    "ner": _own_tokens,
-}

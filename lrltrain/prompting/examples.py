@@ -11,8 +11,6 @@ from lrldata.language import Language
 from lrltrain.evaluation.items import LABELS, Task, TaskData
 from lrltrain.evaluation.own_labels import labels_of
 from lrltrain.evaluation.tasks import (
-    OWN_READERS,
-    READERS,
     find_sets,
     is_on_hub,
     named_apart,
@@ -63,11 +61,11 @@ def open_test_sets(
             f"{data}: no {task} test set of {language.name} ({language.sib200 or language.flores}).",
             "Give the folder with its test.tsv, or the parent of LANG_Script folders.",
         )
-    readers = OWN_READERS if own_labels else READERS
     sets = []
     for folder in folders:
         with_train = shots or (own_labels and split_file(folder, "train"))
-        task_data = read_set(task, folder, language, ("test", "train") if with_train else ("test",), readers)
+        split_names = ("test", "train") if with_train else ("test",)
+        task_data = read_set(task, folder, language, split_names, own_labels=own_labels)
         labels = labels_of(task, task_data.splits, task_data.provenance["name"]) if own_labels else None
         if labels is not None:
             name = named_apart(task_data.with_labels(labels)).provenance["name"]

@@ -32,7 +32,7 @@ from lrldata.output import note
 from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.own_labels import LABEL
-from lrltrain.evaluation.tasks import LONGEST_FIELD
+from lrltrain.evaluation.task_files import LONGEST_FIELD
 from lrltrain.prompting.answers import first_label_in, label_in, replace_surrogates
 from lrltrain.prompting.examples import TestSet
 

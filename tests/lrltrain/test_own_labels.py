@@ -1,8 +1,10 @@
 """Task data with its own labels, in the forms in which MasakhaNER, MasakhaNEWS, AfriSenti and CoNLL publish it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
@@ -10,6 +12,7 @@ from lrldata.errors import InputError, UsageError
 from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config
+from lrltrain.evaluation.columns import Table, items_of
 from lrltrain.evaluation.items import LABELS, SPLITS
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
 from lrltrain.evaluation.tasks import open_task
@@ -184,18 +187,85 @@ def test_an_item_with_several_labels_is_reported(tmp_path: Path, capsys: pytest.
     rows = "text\tlabel\n" + "".join(f"tweet {n}\t{('joy', 'fear', 'joy, fear')[n % 3]}\n" for n in range(9))
     open_task("sentiment", str(write(tmp_path, rows)), YORUBA, own_labels=True)
     assert "'joy, fear' is read as a single label" in capsys.readouterr().err
-    multi_label = Dataset.from_dict({"text": ["x"] * 4, "label": [["joy"], ["joy", "fear"]] * 2})
+    columns = {"text": ["x"] * 2, "label": [["positive"], ["positive", "negative"]]}
     for own_labels in (True, False):
-        options = {"own_labels": own_labels}
-        with pytest.raises(InputError, match="has an item with several labels"):
-            _read_labels(multi_label, tmp_path, **options)
+        with pytest.raises(InputError, match="emotions: row 2 has several labels"):
+            items_of("sentiment", Table("emotions", list(columns), columns.__getitem__), own_labels=own_labels)
 
 
-def _read_labels(part: Dataset, folder: Path, *, own_labels: bool) -> None:
-    from lrltrain.evaluation.tasks_on_hub import _label, _own_label  # noqa: PLC0415
+ROWS = [{"text": "Ó dára, púpọ̀", "label": "pos"}, {"text": "Kò dára", "label": "neg"}, {"text": "N/A", "label": "pos"}]
+TOKENS = [{"tokens": ["Adé", "dé", "Èkó"], "ner_tags": ["B-PER", "O", "B-LOC"]}, {"tokens": ["Ó"], "ner_tags": ["O"]}]
+NUMBERED = [{**row, "ner_tags": [LABELS["ner"].index(tag) for tag in row["ner_tags"]]} for row in TOKENS]
 
-    for value in part["label"]:
-        (_own_label if own_labels else _label)("sentiment", str(folder), value, None)
+
+def as_jsonl(rows: list[dict[str, Any]]) -> str:
+    return "\n\n".join(json.dumps(row) for row in rows)
+
+
+def as_csv(rows: list[dict[str, Any]], separator: str) -> str:
+    fields = [list(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(separator.join(f'"{value}"' for value in row) for row in fields)
+
+
+def write_splits(folder: Path, ending: str, text: str) -> str:
+    for split in ("train", "validation", "test"):
+        (folder / f"{split}{ending}").write_text(text, "utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (".csv", as_csv(ROWS, ",")),
+        (".csv", as_csv(ROWS, ";")),
+        (".jsonl", as_jsonl(ROWS)),
+        (".json", json.dumps([{**row, "label": int(row["label"] == "pos")} for row in ROWS])),
+        (".json", json.dumps([{**row, "label": [row["label"]]} for row in ROWS])),
+    ],
+)
+def test_tables_are_read_like_datasets_on_the_hub(ending: str, text: str, tmp_path: Path) -> None:
+    data = write_splits(tmp_path, ending, text)
+    items = open_task("sentiment", data, YORUBA).splits["dev"]
+    assert items.texts == tuple(row["text"] for row in ROWS)  # N/A is a text, not a missing value
+    assert items.labels == ("positive", "negative", "positive")
+    (test_set,) = open_test_sets(data, "sentiment", YORUBA, 0)
+    assert tuple(example.text for example in test_set.test) == items.texts
+
+
+@pytest.mark.parametrize(("rows", "own_labels"), [(TOKENS, False), (TOKENS, True), (NUMBERED, False)])
+def test_tokens_and_tags_are_read_from_lists(rows: Any, own_labels: bool, tmp_path: Path) -> None:
+    data = write_splits(tmp_path, ".jsonl", as_jsonl(rows))
+    items = open_task("ner", data, YORUBA, own_labels=own_labels).splits["test"]
+    assert items.words == (("Adé", "dé", "Èkó"), ("Ó",))
+    assert items.labels == (("B-PER", "O", "B-LOC"), ("O",))
+    in_parquet = tmp_path / "parquet"
+    in_parquet.mkdir()
+    for split in SPLITS:
+        pl.DataFrame(rows).write_parquet(in_parquet / f"{split}.parquet")
+    assert open_task("ner", str(in_parquet), YORUBA, own_labels=own_labels).splits["test"] == items
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "message"),
+    [
+        (".csv", "id,review\n1,x\n", r"train\.csv has no column 'text'\. It has id, review"),
+        (".jsonl", as_jsonl([*ROWS, {"text": 5, "label": "pos"}]), r"train\.jsonl: line 7 has 5\.0 instead of a text"),
+        (".jsonl", as_jsonl(ROWS) + "\n{", r"train\.jsonl: line 6 is not valid JSON.*Repair it"),
+        (".csv", "text,label\nx,pos\ny,fine\n", r"train\.csv: line 3 has the unknown label 'fine'"),
+        (".json", "[]", r"train\.json: contains no items"),
+        (".csv", "text,label\n", r"train\.csv: contains no items"),
+    ],
+)
+def test_faults_in_tables_are_named_with_their_line(ending: str, text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        open_task("sentiment", write_splits(tmp_path, ending, text), YORUBA)
+
+
+def test_empty_fields_of_a_table_are_skipped_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_splits(tmp_path, ".csv", "text,label\nx,pos\n,neg\ny,\n0,0\n")
+    items = open_task("sentiment", data, YORUBA).splits["train"]
+    assert (items.texts, items.labels, items.numbers) == (("x", "0"), ("positive", "negative"), (0, 3))
+    assert "train.csv has 2 of 4 items with null in text or label: skipped." in capsys.readouterr().err
 
 
 def test_tokens_keep_unusual_spaces_and_characters(tmp_path: Path) -> None:
