@@ -17,6 +17,7 @@ _CAPTION = (
     "in a paired randomization test over items, corrected for all comparisons (Holm), and a 95 % bootstrap interval of "
     "the change, over seeds and items, that excludes 0 (or 1 for a ratio)."
 )
+_WIDTH = 150  # characters that fit side by side on a landscape page, with 3 for the space between two columns
 _NOT_T1 = "ªºµĦħĸŉĿŀŦŧ"  # Latin letters below U+0180 that T1 lacks
 _TEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -34,17 +35,38 @@ _TEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
 
 
 def as_tex(table: Table) -> str:
-    """Return a document with one table per base model: best scores in bold, † for changes by more than chance."""
-    bases = dict.fromkeys(row.base for row in table.rows)
-    tables = [_tex_table(base, [row for row in table.rows if row.base == base], table) for base in bases]
+    """Return a document with tables per base model: best scores in bold, † for changes by more than chance."""
+    tables = []
+    for base in dict.fromkeys(row.base for row in table.rows):
+        rows = [row for row in table.rows if row.base == base]
+        tables += [_tex_table(base, rows, columns, table) for columns in _side_by_side(rows, table)]
     head = [r"\documentclass{article}", r"\usepackage[utf8]{inputenc}", r"\usepackage[T1]{fontenc}"]
     head += [r"\usepackage[a4paper,landscape,margin=1.5cm]{geometry}", r"\usepackage{booktabs,longtable}"]
     head += [r"\begin{document}"]
     return "\n".join([*head, *tables, r"\end{document}", ""])
 
 
-def _tex_table(base: str, rows: Sequence[Row], table: Table) -> str:
-    columns = [column for column in table.columns if any((row, column) in table.by_place for row in rows)]
+def _side_by_side(rows: Sequence[Row], table: Table) -> list[list[Column]]:
+    """Return the columns of these rows in groups that fit on a page."""
+    groups: list[list[Column]] = []
+    first = sum(
+        max(map(len, map(text_of, rows))) + 3 for text_of in (lambda row: language_name(row.language), method_name)
+    )
+    width = _WIDTH
+    for column in table.columns:
+        cells = [table.by_place[row, column] for row in rows if (row, column) in table.by_place]
+        if cells:
+            wide = max(len(column_name(column)), *(len(formatting.score(cell)) for cell in cells)) + 3
+            if width + wide > _WIDTH:
+                groups.append([])
+                width = first
+            groups[-1].append(column)
+            width += wide
+    return groups
+
+
+def _tex_table(base: str, all_rows: Sequence[Row], columns: Sequence[Column], table: Table) -> str:
+    rows = [row for row in all_rows if any((row, column) in table.by_place for column in columns)]
     heads = ["language", "method", *(column_name(column) for column in columns)]
     head = [r"\toprule", _tex_line(map(_tex, heads)), r"\midrule"]
     lines = [r"{\small", rf"\begin{{longtable}}{{ll{'r' * len(columns)}}}"]  # a longtable continues on the next page

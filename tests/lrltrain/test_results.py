@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -23,7 +23,7 @@ from results import BASE, HOSTILE, fill, predictions, put_adapter, put_run, reci
 
 from lrldata.drawing import altair_theme
 from lrldata.errors import InputError, StorageError, UsageError
-from lrldata.language import languages
+from lrldata.language import Language, languages
 from lrldata.manifest import write_text
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages, groups
@@ -491,19 +491,35 @@ def test_run_values_and_averages_are_written_as_csv(filled: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
 def test_a_table_of_thirty_languages_continues_over_several_pages(tmp_path: Path) -> None:
-    column = Column("topic", "sib200", "f1")
-    rows = [
-        Row(language.code, BASE, method, "glotcc")
-        for language in languages()[:30]
-        for method in ("none", "lora", "seq_bn")
-    ]
-    table = Table(tuple(Cell(row, column, 3, 204, Interval(0.5, 0.4, 0.6), sd=0.01) for row in rows))
-    (tmp_path / "results.tex").write_text(as_tex(table), encoding="utf-8")
+    write_text(tmp_path / "results.tex", as_tex(_wide_table(languages()[:30], ["sib200"])))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stdout[-2000:]
     assert "Float too large" not in result.stdout
     assert re.search(r"\([2-9] pages", result.stdout)
+
+
+def _wide_table(of: Sequence[Language], sets: list[str]) -> Table:
+    methods = ("none", "lora", "seq_bn_inv")
+    rows = [Row(language.code, BASE, method, "conceptnet+glotcc") for language in of for method in methods]
+    columns = [Column("sentiment", name, "f1") for name in sets]
+    return Table(
+        tuple(Cell(row, column, 3, 204, Interval(0.5, 0.4, 0.6), sd=0.01) for row in rows for column in columns)
+    )
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
+def test_many_test_sets_fit_on_the_page(tmp_path: Path) -> None:
+    sets = [f"nusa_translation_{number}" for number in range(15)]
+    write_text(tmp_path / "results.tex", as_tex(_wide_table(languages()[:1], sets)))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "results.tex"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "Overfull" not in result.stdout
+    text = (tmp_path / "results.tex").read_text("utf-8")
+    assert all(
+        len(re.findall(rf"nusa\\_translation\\_{number}\b", text)) == 2 for number in range(15)
+    )  # twice per table
 
 
 def test_a_workspace_without_scores_is_refused(tmp_path: Path, lrltrain: Command) -> None:
