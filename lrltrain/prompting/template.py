@@ -21,11 +21,15 @@ BETWEEN = "\n\n"  # between instruction and examples
 
 
 class Template(BaseModel):
-    """Texts with placeholders, and the words for each label; the first word is the one in prompts."""
+    """Texts with placeholders, and the words for each label; the first word is the one in prompts.
+
+    Reports treat templates with the same `name` as the same prompt, written in different languages.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
+    name: str = ""
     instruction: str
     question: str
     answer: str
@@ -40,7 +44,7 @@ class Template(BaseModel):
         """Return what identifies the template. Hashes of JSON ignore the order of labels, which prompts depend on."""
         order = list(self.labels)
         built_in = list(open_template(None, self.task).labels)
-        return self.model_dump() | ({} if order == built_in else {"label_order": order})
+        return self.model_dump(exclude_defaults=True) | ({} if order == built_in else {"label_order": order})
 
     def for_labels(self, own: Sequence[str], *, given: bool) -> "Template":
         """Return the template for data with the labels `own`.
@@ -69,7 +73,7 @@ def open_template(file: Path | None, task: str, *, own_labels: bool = False) -> 
     """
     path = file or Path(str(files("lrltrain").joinpath("prompting", "templates", f"{task}.toml")))
     source, values = str(file) if file else path.name, read_toml(path)
-    missing = [name for name in Template.model_fields if name not in values]
+    missing = [name for name, field in Template.model_fields.items() if field.is_required() and name not in values]
     if missing:
         unknown = [name for name in values if name not in Template.model_fields]
         hint = f"Unknown keys: {', '.join(unknown)}." if unknown else ""

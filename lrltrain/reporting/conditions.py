@@ -80,18 +80,20 @@ def learned_from(manifest: Mapping[str, Any]) -> str:
 def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings and base model of a score, without its seed and language-specific values."""
     settings = {key: value for key, value in manifest["settings"].items() if key not in ("seed", "answers")}
-    if isinstance(template := settings.get("template"), Mapping) and _has_own_labels(template):
-        settings["template"] = {key: value for key, value in template.items() if key not in ("labels", "label_order")}
+    if isinstance(template := settings.get("template"), Mapping):
+        settings["template"] = template.get("name") or _without_own_labels(template)
     base = {f"base {key}": manifest["base"].get(key) for key in ("revision", "content", "reading")}
     sample = {"limit": limit} if (limit := manifest["data"].get("sampled")) else {}  # of all splits
     transfer = manifest.get("transfer")
     return settings | base | sample | ({"trained on": transfer["data"]["name"]} if transfer else {})
 
 
-def _has_own_labels(template: Mapping[str, Any]) -> bool:
-    """Return whether a prompt has the labels of the data, which may differ from language to language."""
+def _without_own_labels(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a prompt without its labels if they are those of the data, which may differ from language to language."""
     labels = template.get("labels")
-    return isinstance(labels, Mapping) and all(words == [label] for label, words in labels.items())
+    if isinstance(labels, Mapping) and all(words == [label] for label, words in labels.items()):
+        return {key: value for key, value in template.items() if key not in ("labels", "label_order")}
+    return template
 
 
 def names_of_conditions(scores: Sequence[ScoreOrigin]) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 from typing import Any
@@ -66,6 +67,20 @@ def test_prompts_with_the_labels_of_each_language_are_averaged(tmp_path: Path) -
     assert {cell.row.variant for cell in cells_of(tmp_path)} == {""}
     (average,) = [each for each in averages(Table(tuple(cells_of(tmp_path)))) if each.group == ALL]
     assert average.languages == LANGUAGES
+
+
+def test_prompts_in_each_language_are_averaged_if_their_templates_have_the_same_name(tmp_path: Path) -> None:
+    english = {"task": "topic", "question": "Text: {text}", "labels": {"health": ["health", "medicine"]}}
+    for language in ("am", *LANGUAGES):
+        put(tmp_path, language, "prompt-0", 0.4, {"shots": 0, "template": english})
+    for language in LANGUAGES:
+        translated = {"name": "translated", "task": "topic", "question": f"{language}: {{text}}"}
+        translated["labels"] = {"health": [f"{language}-health"]}
+        put(tmp_path, language, "prompt-0", 0.9, {"shots": 0, "template": translated})
+    cells = cells_of(tmp_path)
+    assert Counter(cell.row.variant for cell in cells) == {"": 5, "template translated": 4}
+    (average,) = [each for each in averages(Table(tuple(cells))) if each.group == ALL]
+    assert average.languages == ("am", *LANGUAGES)
 
 
 def test_prompts_with_and_without_examples_are_compared(tmp_path: Path) -> None:

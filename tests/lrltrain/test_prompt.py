@@ -193,6 +193,7 @@ def test_a_template_that_cannot_be_filled_in_is_refused(tmp_path: Path, old: str
     path = tmp_path / "own.toml"
     path.write_text(TEMPLATE)
     assert open_template(path, "sentiment").words == {"positive": "good", "negative": "bad"}
+    assert "name" not in open_template(path, "sentiment").as_json()
     path.write_text(TEMPLATE.replace(old, new, 1))
     with pytest.raises(UsageError, match=message):
         open_template(path, "sentiment")
