@@ -36,7 +36,7 @@ _SHAPED = re.compile(r"[\uFB1D-\uFDFF\uFE70-\uFEFC]+")
 CONTROLS = (
     r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u00AD\u061C\u200E\u200F\u202A-\u202E\u2060\u2066-\u2069\uFEFF\uFFF9-\uFFFC]"
 )
-_ODD_SPACE = r"\t\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
+_ODD_SPACE = r"\t\u00A0\u1680\u2000-\u200A\u205F\u3000"
 SPACES = rf"[ {_ODD_SPACE}]{{2,}}|[{_ODD_SPACE}]"  # single plain spaces are left alone, as nearly all spaces are
 # Presentation forms, which old fonts and keyboards use instead of the letters themselves, in Arabic and in Hebrew.
 PRESENTATION_FORMS = r"[\uFB1D-\uFDFF\uFE70-\uFEFC]"
@@ -44,6 +44,10 @@ ZERO_WIDTH_SPACE = "\u200b"
 # Letters between which writers use it to separate words: Lao, Burmese, Khmer, Lanna, Balinese, Javanese.
 _PARTED = "\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
 INVISIBLE = rf"{CONTROLS}|[\u200B-\u200D]"
+# In Mongolian script, it stands before a suffix and selects the forms of its letters.
+SUFFIX_SPACE = "\u202f"
+_MONGOLIAN = "[\u1800-\u18af]"
+UNUSED_SUFFIX_SPACE = re.compile(rf"(?<!{_MONGOLIAN}){SUFFIX_SPACE}|{SUFFIX_SPACE}(?!{_MONGOLIAN})")
 UNUSED_SPACE = re.compile(rf"(?<![{_PARTED}])\u200b(?![{_PARTED}])")
 UNSPACED = frozenset("Thai Laoo Khmr Mymr Tibt Hani Hira Kana Jpan Lana Talu Java Bali Yiii Vaii".split())
 
@@ -72,15 +76,21 @@ def repair_encoding(texts: pl.Series, script: str | None, language: str) -> pl.S
     invisible = texts.str.contains(INVISIBLE)
     texts = _composed(texts, script, language)
     texts = texts.str.replace_all(CONTROLS, "")
-    spaced = texts.str.contains(ZERO_WIDTH_SPACE, literal=True)
-    if spaced.any():
-        cleaned = [UNUSED_SPACE.sub("", text) for text in texts.filter(spaced)]
-        texts = replaced_at(texts, spaced.arg_true(), pl.Series(cleaned, dtype=pl.String))
+    texts = _substituted(texts, ZERO_WIDTH_SPACE, UNUSED_SPACE, "")
     texts = without_joiners(texts, language)
     if invisible.any():  # what was removed may have separated a letter from its accent, or a hyphen from the line end
         seen = _composed(texts.filter(invisible), script, language)
         texts = replaced_at(texts, invisible.arg_true(), seen)
-    return texts.str.replace_all(SPACES, " ")
+    return _substituted(texts, SUFFIX_SPACE, UNUSED_SUFFIX_SPACE, " ").str.replace_all(SPACES, " ")
+
+
+def _substituted(texts: pl.Series, character: str, pattern: re.Pattern[str], put: str) -> pl.Series:
+    """Return texts with matches of a pattern replaced in those that contain a character; Polars cannot look around."""
+    having = texts.str.contains(character, literal=True)
+    if not having.any():
+        return texts
+    changed = pl.Series([pattern.sub(put, text) for text in texts.filter(having)], dtype=pl.String)
+    return replaced_at(texts, having.arg_true(), changed)
 
 
 def _composed(texts: pl.Series, script: str | None, language: str) -> pl.Series:

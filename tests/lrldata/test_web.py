@@ -95,6 +95,7 @@ def reasons(*texts: str, code: str = "ro") -> list[str | None]:
         ("a\u200bb \u200fc", "ab c", "Latn"),
         ("ก\u200bข", "กข", "Thai"),
         ("ក\u200bខ", "ក\u200bខ", "Khmr"),
+        ("ᠮᠣᠩᠭᠣᠯ\u202fᠤᠨ \u202fᠨᠣᠮ\u202f 5\u202f%", "ᠮᠣᠩᠭᠣᠯ\u202fᠤᠨ ᠨᠣᠮ 5 %", "Mong"),
         ("ক্\u200dয র\u200dক", "ক্\u200dয রক", "Beng"),
         ("\u200fשלום\u202c", "שלום", "Hebr"),
         ("cu\u00ad vânt, mân-\ncare", "cuvânt, mâncare", "Latn"),
