@@ -11,7 +11,8 @@ export PYTHONDONTWRITEBYTECODE =
 FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 14) or \
   sys.exit("lrl needs Python 3.11, 3.12, 3.13 or 3.14. Name one: make PYTHON=python3.12 ...")'
 DEMO ?= build/demo
-ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py)
+ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py \
+  other_versions.py)
 # Tests that need torch, and those that `make test-data` leaves out.
 WITH_TORCH = tests/lrltrain tests/local_hub $(addprefix tests/hub_cards/test_,adapters.py imports.py interrupted.py) \
   $(wildcard tests/test_*.py)

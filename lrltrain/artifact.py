@@ -32,6 +32,7 @@ from lrltrain.curve import draw_losses
 from lrltrain.dropout import replace_rates
 from lrltrain.models import quiet
 from lrltrain.modules.reference import REFERENCE
+from lrltrain.rotary import add_earlier_keys
 from lrltrain.tensors import share, write_tensors
 
 LOG, RUN, CURVE = "log.json", "run.json", "loss.png"
@@ -96,19 +97,23 @@ def _damaged_manifest(folder: Path) -> dict[str, Any]:
 
 
 def save_model(model: Any, folder: Path) -> None:
-    """Save a whole model as transformers does, with the head's bias under both of its names.
+    """Save a whole model as transformers does, so that its versions 4 and 5 and `adapters` read the same model.
 
-    transformers saves a shared tensor under only one of its two names; AutoAdapterModel looks for the other.
+    transformers saves a shared tensor, such as the bias of the head, under only one of its two names; AutoAdapterModel
+    looks for the other.
     """
     _make_generation_consistent(model)
     if rates := getattr(model, "own_dropout_rates", None):
         replace_rates(model.config, rates)
     with quiet():
         model.save_pretrained(folder)
+    add_earlier_keys(folder)
     file = folder / SAFE_WEIGHTS_NAME
     if file.is_file():  # a large model is split into several files, which are left unchanged
         stored = load_file(file)
-        missing = {name: value for name, value in model.state_dict().items() if value.ndim == 1 and name not in stored}
+        vectors = {name: value for name, value in model.state_dict().items() if value.ndim == 1}
+        saved = {vectors[name].data_ptr() for name in vectors.keys() & stored.keys()}
+        missing = {name: value for name, value in vectors.items() if name not in stored and value.data_ptr() in saved}
         if missing:
             weights = stored | {name: value.cpu().clone() for name, value in missing.items()}
             write_tensors(weights, file, {"format": "pt"})

@@ -17,6 +17,7 @@ from lrltrain.config import FitConfig
 from lrltrain.models import Base, load_model, load_tokenizer
 from lrltrain.modules.files import load_adapter_files, load_fusion
 from lrltrain.modules.insert import AdapterStack, FusedStack, insert
+from lrltrain.modules.reference import output_differs
 from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings
 from lrltrain.training.corpus import tokenizer_fingerprint
 
@@ -145,6 +146,11 @@ def load_full(folder: Path, manifest: Mapping[str, Any], base: Base, dtype: torc
     """Load the whole model of a folder written by `lrltrain fit --method full`. Raises ModelError, StorageError."""
     model = load_model(replace(base, location=str(folder), revision=None), dtype)
     refuse_replaced(folder, manifest)
+    if output_differs(folder, model):
+        raise ModelError(
+            f"{folder}: does not compute what it computed after training.",
+            f"It was made with transformers {manifest['made_with'].get('transformers')}; use that version.",
+        )
     return model
 
 

@@ -23,7 +23,8 @@ from lrltrain.config import Objective
 from lrltrain.dropout import rates_of, replace_constants, replace_rates
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
-from lrltrain.reading import check_tokenizer, contents_of, reading_of
+from lrltrain.reading import check_has_tokenizer, check_tokenizer, contents_of, reading_of
+from lrltrain.rotary import apply_later_keys
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files, no_remote_code
 
@@ -130,6 +131,8 @@ def _objectives(name: str, kind: str, objective: Objective | None) -> list[Objec
 
 def load_tokenizer(base: Base) -> Any:
     """Load the fast tokenizer of a base model and check it against the model's embeddings. Raises ModelError."""
+    if Path(base.location).is_dir():
+        check_has_tokenizer(base.id, Path(base.location))
     with _loading(base.id):
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
@@ -141,10 +144,10 @@ def load_tokenizer(base: Base) -> Any:
             f"{base.id}: has no fast tokenizer.", "Convert it with transformers, and give the resulting folder."
         )
     with _loading(base.id):
-        differing = read_as_in_file(tokenizer, base.location, base.revision)
+        file, differing = read_as_in_file(tokenizer, base.location, base.revision)
     if differing:
         rebuilt = f"the tokenizer that transformers {transformers_version} builds"
-        note(f"note: {base.id}: uses its tokenizer.json; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
+        note(f"note: {base.id}: uses its {file}; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
     check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
     tokenizer.truncation_side = "right"  # some chat models cut the beginning of a text
     if base.objective == "mlm" and tokenizer.pad_token_id is None:
@@ -161,6 +164,7 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     with _loading(base.id), quiet():
         check_files(base.id, base.location, base.revision)
         config = AutoConfig.from_pretrained(base.location, revision=base.revision, trust_remote_code=False)
+        apply_later_keys(config)
         if hasattr(config, "reference_compile"):  # ModernBERT, parts of which transformers 4 compiles
             config.reference_compile = False
         own_rates = rates_of(config)

@@ -13,8 +13,10 @@ _FILES = re.compile(
     r"config(\.[\w.-]+)?\.json|tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab.*|merges.*"
     r"|.*\.(model|spm|bpe|tiktoken)"
 )
+_TOKENIZER = re.compile(r"tokenizer\.json|tekken\.json|vocab.*|merges.*|.*\.(model|spm|bpe|tiktoken)")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ROLES = ("mask", "pad", "bos", "eos", "cls", "sep", "unk")
+_NO_TOKENIZER = "Copy the files of its tokenizer, such as tokenizer.json, into the model's folder."
 _HINT = "Use the tokenizer that the model was trained with, or resize the model's embeddings: "
 _RESIZE = "model.resize_token_embeddings(len(tokenizer))."
 
@@ -50,12 +52,20 @@ def reading_of(folder: Path) -> str:
     return fingerprint({path.name: sha256_of(path) for path in files})
 
 
+def check_has_tokenizer(name: str, folder: Path) -> None:
+    """Raise ModelError if a model's folder has no tokenizer: transformers then makes an empty one for some types."""
+    if not any(_TOKENIZER.fullmatch(path.name) for path in folder.iterdir()):
+        raise ModelError(f"{name}: has no tokenizer.", _NO_TOKENIZER)
+
+
 def check_tokenizer(name: str, tokenizer: Any, config: Any, *, masked: bool) -> None:
     """Check that a tokenizer fits a model's configuration. Raises ModelError, which names the token at fault.
 
     `masked` says whether the model predicts masked tokens. A tokenizer without a padding token, as in most decoders,
     needs an end-of-text token, which is used for padding; padding is masked out.
     """
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+        raise ModelError(f"{name}: its tokenizer has no tokens except special ones.", _NO_TOKENIZER)
     settings = config.get_text_config()
     rows = getattr(settings, "vocab_size", None)
     if rows:

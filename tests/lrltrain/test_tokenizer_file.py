@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import BertConfig, BertForMaskedLM, RobertaTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, DebertaV2Config, DebertaV2ForMaskedLM, RobertaTokenizerFast
 
 from lrldata.errors import ModelError
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.items import LABELS, Items
 from lrltrain.models import find_base, load_tokenizer, mini_path
+from lrltrain.tokenizer_file import PROBE, charsmap_of
 from lrltrain.tokens import encode
 
 
@@ -70,6 +71,45 @@ def test_text_is_tokenized_as_tokenizer_json_says(
     caplog.clear()
     load_tokenizer(find_base("lrl-mini"))
     assert not caplog.text, "nothing is logged if nothing differs"
+
+
+def test_a_sentencepiece_model_is_read_with_its_normalization(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    texts = [f"{text} Text {number} ﬁn ½ ｆｕｌｌ ไทยไม่มีช่องว่าง" for text in PROBE for number in range(20)]
+    (tmp_path / "text.txt").write_text("\n".join(texts), "utf-8")
+    pieces = {"pad": "[PAD]", "bos": "[CLS]", "eos": "[SEP]", "unk": "[UNK]"}
+    special = {f"{name}_id": number for number, name in enumerate(pieces)}
+    special |= {f"{name}_piece": piece for name, piece in pieces.items()}
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text.txt"), model_prefix=str(tmp_path / "spm"), vocab_size=200, minloglevel=2, **special
+    )
+    config = DebertaV2Config(vocab_size=310, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    DebertaV2ForMaskedLM(config).save_pretrained(tmp_path)
+    stated = {"do_lower_case": False, "vocab_type": "spm", "tokenizer_class": "DebertaV2Tokenizer"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(stated), "utf-8")
+    tokenizer = load_tokenizer(find_base(str(tmp_path)))
+    model = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
+    for text in ("ﬁn ½ ｆｕｌｌ", "  two  spaces  ", "ไม่มี", "Un text\u00a0scris"):
+        assert tokenizer(text)["input_ids"] == [1, *model.encode(text), 2]
+    assert charsmap_of((tmp_path / "spm.model").read_bytes())
+
+
+@pytest.mark.parametrize("kept", [(), ("special_tokens_map.json", "tokenizer_config.json")])
+def test_a_folder_without_a_tokenizer_is_refused(kept: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors", *kept):
+        shutil.copy(mini_path() / name, tmp_path)
+    with pytest.raises(ModelError, match=r"has no tokenizer\. Copy the files of its tokenizer"):
+        load_tokenizer(find_base(str(tmp_path)))
+
+
+def test_a_tokenizer_with_only_special_tokens_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no tokens except special ones"):
+        write_and_load(tmp_path, _only_special, None)
+
+
+def _only_special(file: dict[str, Any]) -> None:
+    special = {token["content"] for token in file["added_tokens"]}
+    file["model"]["vocab"] = [entry for entry in file["model"]["vocab"] if entry[0] in special]
 
 
 def test_a_tokenizer_that_aborts_is_a_model_error(tmp_path: Path) -> None:
