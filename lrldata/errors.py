@@ -109,6 +109,24 @@ def is_too_large(error: BaseException) -> bool:
     return os.strerror(errno.EFBIG) in str(error)
 
 
+def is_short_of_memory(error: BaseException) -> bool:
+    """Return whether memory or processes ran out, including when starting a thread or loading a library."""
+    message = str(error)
+    has_no_thread = isinstance(error, RuntimeError) and "can't start new thread" in message
+    has_no_process = (is_panic(error) or isinstance(error, BlockingIOError)) and os.strerror(errno.EAGAIN) in message
+    failed_load = isinstance(error, ImportError) and (
+        "failed to map segment" in message or "Cannot allocate memory" in message
+    )
+    failed_tensor = isinstance(error, RuntimeError) and "can't allocate memory" in message  # of torch, on a CPU
+    is_raised = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    return has_no_thread or has_no_process or failed_load or failed_tensor or is_raised
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Return whether this machine is at fault, not what was read: no memory, no room, or no permission."""
+    return is_full(error) or is_short_of_memory(error) or isinstance(error, PermissionError)
+
+
 def first_line(error: BaseException, longest: int | None = None) -> str:
     """Return the first line of another library's error, cut to `longest` characters; its type name if it is empty.
 

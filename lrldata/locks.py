@@ -19,6 +19,7 @@ from lrldata.output import note
 
 EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _told: set[int] = set()  # devices of file systems without locks, which a warning has named
 
 
@@ -26,12 +27,17 @@ class Lock:
     """A file lock that this process holds until it is released. Raises BlockingIOError if another process holds it.
 
     As a context manager, it is released at the end of the block. Without `create`, the file must exist and is only
-    read.
+    read. So is a file of another user, as in a shared cache, which this one cannot write to.
     """
 
     def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False, create: bool = True) -> None:
-        mode = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
-        self.descriptor = os.open(path, mode | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self.descriptor = os.open(path, flags | (os.O_RDWR | os.O_CREAT if create else os.O_RDONLY), 0o666)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or not path.is_file():
+                raise
+            self.descriptor = os.open(path, flags | os.O_RDONLY)
         try:
             lock(self.descriptor, path, how, wait=wait)
         except BaseException:

@@ -16,7 +16,7 @@ import fsspec  # type: ignore[import-untyped]
 from platformdirs import user_cache_path
 
 from lrldata.dataset import unlisted_shards
-from lrldata.errors import LrlError, StorageError, UsageError, one_line
+from lrldata.errors import LrlError, StorageError, UsageError, is_full, is_short_of_memory, one_line
 from lrldata.folder import prevent_exchange
 from lrldata.layout import DATASETS, artifact_of
 from lrldata.lease import has_folders
@@ -308,6 +308,8 @@ def _translate_errors(workspace: str) -> Iterator[None]:
             f"{redact(workspace)}: {redact(str(error))}.", "Use a folder, or an address such as s3://BUCKET/FOLDER."
         ) from error
     except Exception as error:  # every store has errors of its own
+        if is_full(error) or is_short_of_memory(error):
+            raise
         message = one_line(error)
         raise StorageError(
             f"{redact(workspace)}: {redact(message) or type(error).__name__}.",

@@ -55,6 +55,11 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
     them (Pfeiffer et al. 2021). Raises ModelError if the model's family is not supported.
     """
     if config.method == "full":
+        if getattr(model, "is_quantized", False) or not all(value.is_floating_point() for value in model.parameters()):
+            raise ModelError(
+                f"{model.config.name_or_path}: its weights are quantized, so they cannot be trained.",
+                "Use the unquantized model, or --method lora.",
+            )
         model.requires_grad_(True)
         return AttachedMethod(list(model.named_parameters()))
     model.requires_grad_(False)

@@ -1,6 +1,5 @@
 """Find and load base models, which are named by their public id."""
 
-import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,21 +13,28 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 from transformers.utils import logging
 
-from lrldata.errors import LrlError, ModelError, UsageError, first_line, is_panic
+from lrldata.errors import LrlError, ModelError, UsageError, first_line, is_of_machine, is_panic
 from lrldata.output import note
 from lrltrain.config import Objective
 from lrltrain.dropout import rates_of, replace_constants, replace_rates
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, declared_id, snapshot_of
+from lrltrain.passes import SUITABLE, check_reading
 from lrltrain.reading import check_has_tokenizer, check_tokenizer, contents_of, reading_of
 from lrltrain.rotary import apply_later_keys
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
 from lrltrain.trust import check_files, no_remote_code
 
 MINI = BUILT_IN
+_INSTALL = "Install the package that is missing, or use another version of the model, such as an unquantized one."
+_GIVE = f"Give a folder with config.json, weights and tokenizer, or a reachable Hub id; {MINI} comes with the package."
 _QUANTIZATION_TENSORS = {  # names of the additional tensors of quantized weights
     *("weight_scale", "weight_scale_2", "weight_scale_inv", "weight_zero_point", "weight_packed", "input_scale"),
     *("k_scale", "v_scale", "qweight", "qzeros", "scales", "g_idx", "absmax", "quant_map", "SCB"),
@@ -113,6 +119,8 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
 
 def _objectives(name: str, kind: str, objective: Objective | None) -> list[Objective]:
     """Return the objectives for models of this type. Raises ModelError if there is none, or `objective` is not one."""
+    if kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{name}: a model of type {kind!r} is an encoder-decoder, which is not supported.", SUITABLE)
     supported: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
     if not supported and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens to predict
         supported = ["clm"]
@@ -122,10 +130,7 @@ def _objectives(name: str, kind: str, objective: Objective | None) -> list[Objec
                 f"{name}: a model of type {kind!r} can be trained with objective {supported[0]}, not {objective}.",
                 "Omit --objective.",
             )
-        raise ModelError(
-            f"{name}: a model of type {kind!r} has no language modelling head.",
-            "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
-        )
+        raise ModelError(f"{name}: a model of type {kind!r} has no language modelling head.", SUITABLE)
     return supported
 
 
@@ -193,11 +198,8 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             f"{base.id}: lacks {len(missing)} weights of its language model, such as {missing[0]}.",
             "Use a checkpoint that was saved with its language modelling head.",
         )
-    if base.objective == "clm" and _reads_ahead(model.eval()):
-        raise ModelError(
-            f"{base.id}: reads a text in both directions, so it cannot be used as a decoder.",
-            "Use an encoder such as FacebookAI/xlm-roberta-base or a decoder of the LLaMA family.",
-        )
+    with _loading(base.id):
+        check_reading(base.id, model.eval(), base.objective)
     if dropout is not None:
         replace_constants(model, dropout)
         model.own_dropout_rates = own_rates  # those of the model when it is saved
@@ -205,32 +207,11 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
     return model
 
 
-@torch.inference_mode()
-def _reads_ahead(model: Any) -> bool:
-    """Return whether predictions depend on later tokens, as those of models for embeddings of the Gemma family do."""
-    words = model.get_input_embeddings().weight.shape[0]
-    beginning = [words // part for part in (5, 4, 11)]
-    texts = torch.tensor([[*beginning, words // part] for part in (7, 3, 2, 17)])  # words that are surely in use
-    first, *others = model(input_ids=texts, **no_cache(model)).logits[:, :-1].float()
-    most = max(float((first - other).abs().max()) for other in others)
-    return math.isfinite(most) and most > 0.01 * float(first.abs().max())
-
-
 def _untied(model: Any, missing: set[str]) -> list[str]:
     """Return the names of missing weights that do not share memory with a loaded weight, as those of a tied head do."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     loaded = {value.data_ptr() for name, value in parameters.items() if name not in missing}
     return sorted(name for name in missing if name not in parameters or parameters[name].data_ptr() not in loaded)
-
-
-def accepts_argument(model: Any, argument: str) -> bool:
-    """Return whether a model's forward pass accepts an argument."""
-    return argument in inspect.signature(model.forward).parameters
-
-
-def no_cache(model: Any) -> dict[str, bool]:
-    """Return arguments that keep a decoder from caching keys and values; none for an encoder."""
-    return {"use_cache": False} if accepts_argument(model, "use_cache") else {}
 
 
 def longest_input(model: Any) -> float:
@@ -299,15 +280,12 @@ def _loading(name: str) -> Iterator[None]:
     except LrlError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and not is_panic(error):
+        if is_of_machine(error) or not (isinstance(error, Exception) or is_panic(error)):
             raise
         if _is_refused(error):
             raise ModelError(
                 f"{name}: the Hub does not let you read it: it is gated or private, or does not exist.",
                 f"Accept its terms at https://huggingface.co/{name}, and log in with `hf auth login` or set HF_TOKEN.",
             ) from error
-        raise ModelError(
-            f"{name}: cannot be loaded as a base model: {first_line(error, 200)}.",
-            "Give a folder with config.json, weights and tokenizer, or a Hub id that is reachable; "
-            f"{MINI} comes with the package.",
-        ) from error
+        hint = _INSTALL if isinstance(error, ImportError) else _GIVE
+        raise ModelError(f"{name}: cannot be loaded as a base model: {first_line(error, 200)}.", hint) from error

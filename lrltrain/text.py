@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest, xxh3_128
 
 from lrldata.dataset import content_of, open_shards
 from lrldata.encoding import undecodable
-from lrldata.errors import InputError, StorageError, UsageError, first_line
+from lrldata.errors import InputError, StorageError, UsageError, first_line, is_of_machine
 from lrldata.language import Language
 from lrldata.layout import dataset_path
 from lrldata.manifest import MANIFEST, fingerprint, identity, sha256_of
@@ -132,6 +132,8 @@ def _open_hub(identifier: str, configuration: str, revision: str | None) -> Text
     try:
         splits = load_dataset(identifier, configuration, revision=commit or revision)
     except Exception as error:
+        if is_of_machine(error):
+            raise
         raise InputError(
             f"{identifier}: neither a local folder nor a loadable dataset on the Hub: {first_line(error, 200)}.",
             f"Check --dataset, --source (its configuration, now {configuration!r}) and --dataset-revision.",

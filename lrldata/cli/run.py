@@ -13,7 +13,7 @@ from rich.console import RenderableType
 
 from lrldata import __version__
 from lrldata.cli.streams import open_streams
-from lrldata.errors import ROOM, LrlError, is_full, is_panic, is_too_large, one_line
+from lrldata.errors import ROOM, LrlError, is_full, is_panic, is_short_of_memory, is_too_large, one_line
 from lrldata.forks import allow_forked
 from lrldata.imports import INTERRUPTED
 from lrldata.output import guard, say, say_json, say_traceback, show, tell
@@ -103,8 +103,8 @@ def _stop(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _restart_in_utf8() -> None:
-    """Restart in UTF-8 mode if the locale is ASCII only, because libraries expect file names in UTF-8."""
-    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+    """Restart in UTF-8 mode if the locale has another encoding, because libraries expect file names in UTF-8."""
+    if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
         environment = {"PYTHONIOENCODING": getattr(sys.stdout, "encoding", None) or "ascii"} | os.environ
         os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)  # noqa: S606
 
@@ -112,20 +112,9 @@ def _restart_in_utf8() -> None:
 def _is_foreseen(error: BaseException) -> bool:
     """Return whether an error is not a bug of ours: one that we raise, the system's, or one of Polars, if loaded."""
     polars = sys.modules.get("polars")
-    if is_full(error) or is_too_large(error) or _lacks_home(error) or _is_short_of_memory(error):
+    if is_full(error) or is_too_large(error) or _lacks_home(error) or is_short_of_memory(error):
         return True
     return isinstance(error, _FORESEEN) or (polars is not None and isinstance(error, polars.exceptions.PolarsError))
-
-
-def _is_short_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out, including when starting a thread or loading a library."""
-    message = str(error)
-    if isinstance(error, RuntimeError) and "can't start new thread" in message:
-        return True
-    failed_load = isinstance(error, ImportError) and (
-        "failed to map segment" in message or "Cannot allocate memory" in message
-    )
-    return isinstance(error, MemoryError) or failed_load or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def _lacks_home(error: BaseException) -> bool:
@@ -134,7 +123,7 @@ def _lacks_home(error: BaseException) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    if _is_short_of_memory(error):
+    if is_short_of_memory(error):
         return (
             "out of memory. Close other programs, use fewer --workers or a smaller batch, "
             "or raise the limits (`ulimit -v`, `ulimit -u`)."

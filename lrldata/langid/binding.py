@@ -19,7 +19,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
 
-from lrldata.errors import InputError, UsageError, one_line
+from lrldata.errors import InputError, UsageError, is_of_machine, one_line
 
 BINDINGS = ("fasttext_new", "fasttext")  # the faster first
 TOLERANCE = 1e-5  # difference between probabilities
@@ -60,6 +60,8 @@ def open_model(path: Path, binding: str | None = None) -> tuple[str, Fasttext]:
     try:
         return chosen, _load(chosen, path)
     except Exception as error:  # the libraries may raise anything
+        if is_of_machine(error):
+            raise
         raise InputError(
             f"{path}: {chosen} cannot load it: {one_line(error)}.", "Use a supervised fastText model."
         ) from error

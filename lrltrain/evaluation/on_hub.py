@@ -5,7 +5,7 @@ from typing import Any
 
 from datasets import get_dataset_config_names, load_dataset
 
-from lrldata.errors import InputError, LanguageError, first_line
+from lrldata.errors import InputError, LanguageError, first_line, is_of_machine
 from lrldata.language import Language, find
 from lrldata.web.inputs import type_of
 from lrltrain.names import HUB_ID
@@ -35,6 +35,8 @@ def load_parts(typed: str, usual: str | None, language: Language, hint: str) -> 
     try:
         return load_dataset(identifier, configuration), configuration
     except Exception as error:
+        if is_of_machine(error):
+            raise
         # If the Hub cannot be reached, asking again would take half a minute.
         available = _configurations(identifier) if isinstance(error, ValueError) else []
         suitable = None if requested else _of_language(available, language)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lrltrain.config import Formula, Objective
 from lrltrain.evaluation.likelihoods import Likelihoods
-from lrltrain.models import no_cache, word_starts
+from lrltrain.models import word_starts
+from lrltrain.passes import no_cache
 from lrltrain.precision import tf32
 from lrltrain.tokens import encode
 from lrltrain.training.loss import LabelledHead

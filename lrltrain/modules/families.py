@@ -1,7 +1,7 @@
 """The places of adapters in each model family, and the names of these places in the files of `adapters`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
@@ -30,7 +30,6 @@ class Family:
     norm: str = ""
     before: str = ""
     projection: str = ""
-    base: str = ""  # path of the base model in a model with a head, if transformers' `base_model` is another module
 
     @property
     def joined(self) -> bool:
@@ -100,13 +99,18 @@ FAMILIES: dict[str, Family] = {  # by `model_type` of config.json
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
     "gemma2": _GEMMA,
-    "gemma3_text": replace(_GEMMA, base="model"),
+    "gemma3_text": _GEMMA,
 }
 
 
 def family_of(model: Any) -> Family:
     """Return the family of a transformers model. Raises ModelError, which lists the supported families."""
-    return family_named(model.config.model_type, model.config.name_or_path or "the model")
+    return family_named(text_config(model).model_type, model.config.name_or_path or "the model")
+
+
+def text_config(model: Any) -> Any:
+    """Return the configuration of a model, or of its text part if it also reads images, as Gemma 3 does."""
+    return model.config.get_text_config()
 
 
 def family_named(kind: str, name: str) -> Family:
@@ -115,16 +119,19 @@ def family_named(kind: str, name: str) -> Family:
     if family is None:
         raise ModelError(
             f"{name}: adapters are not supported for models of type {kind!r}.",
-            f"Supported types: {', '.join(FAMILIES)}. `lrltrain fit --method full` works with any type.",
+            f"Supported types: {', '.join(FAMILIES)}. Other models can be trained as a whole "
+            "(`lrltrain fit --method full`) and measured by their perplexity (`lrltrain eval --task pppl`).",
         )
     return family
 
 
 def base_of(model: Any) -> Any:
-    """Return the base model of a transformers model, which may be the model itself."""
-    family = FAMILIES.get(model.config.model_type)
-    inner = getattr(model, family.base, None) if family and family.base else None
-    return model.base_model if inner is None else inner
+    """Return the base model of a transformers model, or that of its text part; it may be the model itself."""
+    base = model.base_model
+    if base is model and isinstance(getattr(model, "model", None), nn.Module):
+        base = model.model  # some types, such as Gemma 3 and Llama 4, name a module that they do not have
+    text = getattr(base, "language_model", None) if text_config(model) is not model.config else None
+    return base if text is None else text
 
 
 def layers_of(model: Any, family: Family) -> Iterator[tuple[int, nn.Module]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lrldata.errors import ModelError, one_line
 from lrldata.paths import inside
-from lrltrain.modules.families import Family, base_of, family_of
+from lrltrain.modules.families import Family, base_of, family_of, text_config
 from lrltrain.modules.insert import AdapterStack, FusedStack
 from lrltrain.modules.peft import FOLDER as PEFT
 from lrltrain.modules.peft import save_peft
@@ -66,7 +66,7 @@ def load_adapter_files(folder: Path, model: Any, name: str | None = None) -> Ada
     settings = read_settings(config.get("config"), f"{folder}/{CONFIG}")
     _check_model(folder, model, config)
     path, weights = _read_weights(folder, (SAFE_WEIGHTS, WEIGHTS))
-    _check_size(path, weights, settings, int(model.config.hidden_size))
+    _check_size(path, weights, settings, int(text_config(model).hidden_size))
     stack = AdapterStack(model, settings, [name or stored_name])
     stack.base_id = str(config.get("model_name") or "")
     _fill(path, weights, model, config, dict(_parameters(stack, family_of(model), stored_name)))
@@ -80,12 +80,12 @@ def _base_hint(config: Mapping[str, Any]) -> str:
 def _check_model(folder: Path, model: Any, config: Mapping[str, Any]) -> None:
     """Raise ModelError if an adapter was trained in a model of another type or hidden size."""
     hint = _base_hint(config)
-    kind, actual_kind = config.get("model_type"), model.config.model_type
+    kind, actual_kind = config.get("model_type"), text_config(model).model_type
     if kind not in (None, actual_kind):
         raise ModelError(
             f"{folder}: was trained in a model of type {kind}, but this one is of type {actual_kind}.", hint
         )
-    hidden, actual_hidden = config.get("hidden_size"), model.config.hidden_size
+    hidden, actual_hidden = config.get("hidden_size"), text_config(model).hidden_size
     if hidden != actual_hidden:
         raise ModelError(
             f"{folder}: was trained in a model of hidden size {hidden}, but this one has {actual_hidden}.",
@@ -162,10 +162,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _write_config(path: Path, model: Any, **fields: Any) -> None:
     settings = {
-        "hidden_size": model.config.hidden_size,
+        "hidden_size": text_config(model).hidden_size,
         "model_class": type(model).__name__,
         "model_name": model.config.name_or_path,
-        "model_type": model.config.model_type,
+        "model_type": text_config(model).model_type,
         "version": VERSION,
         **fields,
     }
@@ -175,7 +175,7 @@ def _write_config(path: Path, model: Any, **fields: Any) -> None:
 def _prefix(model: Any) -> str:
     """Return the prefix of weight names: the name of the base model if the model has a head, else an empty string."""
     base = base_of(model)
-    return next((f"{name}." for name, module in model.named_children() if module is base), "")
+    return next((f"{name}." for name, module in model.named_modules() if name and module is base), "")
 
 
 def _parameters(stack: AdapterStack, family: Family, name: str) -> Iterator[tuple[str, nn.Parameter]]:

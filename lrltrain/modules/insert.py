@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lrldata.errors import ModelError
 from lrldata.paths import is_segment
-from lrltrain.modules.families import Family, base_of, family_of, layers_of
+from lrltrain.modules.families import Family, base_of, family_of, layers_of, text_config
 from lrltrain.modules.settings import Bottlenecks, Settings
 from lrltrain.modules.stacks import Bottleneck, Coupling, Fusion, JoinedLowRank, LowRank
 
@@ -30,7 +30,7 @@ class AdapterStack(nn.Module):
         super().__init__()
         self.names, self.settings = list(names), settings
         self.base_id = ""  # the base model's id, according to the files that the adapter was read from
-        family, count, hidden = family_of(model), len(names), int(model.config.hidden_size)
+        family, count, hidden = family_of(model), len(names), int(text_config(model).hidden_size)
         self.bottlenecks: Any = nn.ModuleDict()  # by the number of the layer
         self.queries: Any = nn.ModuleDict()
         self.values: Any = nn.ModuleDict()
@@ -52,7 +52,7 @@ class AdapterStack(nn.Module):
                         JoinedLowRank(*sizes, settings.matrices) if family.joined else LowRank(*sizes)
                     )
         if isinstance(settings, Bottlenecks) and settings.invertible:
-            size = int(getattr(model.config, "embedding_size", hidden))
+            size = int(getattr(text_config(model), "embedding_size", hidden))
             self.coupling = Coupling(count, size, settings.non_linearity, settings.invertible_reduction_factor)
         self.to(_device_of(model))
 
@@ -93,7 +93,7 @@ class FusedStack(nn.Module):
             raise ModelError(
                 f"{invalid!r:.200} is a path, not the name of an adapter.", "Check the source of this adapter."
             )
-        config = model.config
+        config = text_config(model)
         dropout = getattr(config, "attention_probs_dropout_prob", getattr(config, "attention_dropout", 0.0))
         shared = [key for key in members[0].bottlenecks if all(key in member.bottlenecks for member in members)]
         if not shared or any(not isinstance(member.settings, Bottlenecks) for member in members):
@@ -264,7 +264,7 @@ def _add_low_rank(change: LowRank | JoinedLowRank, _linear: Any, inputs: tuple[T
 
 def _scale_of(model: Any, embeddings: Any) -> float:
     """Return the embedding scale to undo around a coupling: Gemma 2's, which was once applied after the embeddings."""
-    scale = getattr(embeddings, "embed_scale", None) if model.config.model_type == "gemma2" else None
+    scale = getattr(embeddings, "embed_scale", None) if text_config(model).model_type == "gemma2" else None
     return 1.0 if scale is None or torch.as_tensor(scale).is_meta else float(scale)  # meta tensors have no values
 
 

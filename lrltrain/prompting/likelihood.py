@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from lrldata.errors import ModelError, UsageError
 from lrltrain.evaluation.pseudo_perplexity import Copies, sums
-from lrltrain.models import accepts_argument
+from lrltrain.passes import accepts_argument
 from lrltrain.precision import tf32
 from lrltrain.prompting.config import Form, Normalise
 from lrltrain.prompting.template import Prompts

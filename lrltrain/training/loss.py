@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lrltrain.models import no_cache
 from lrltrain.modules.families import base_of
 from lrltrain.modules.insert import inserted
+from lrltrain.passes import no_cache
 
 IGNORED = -100
 ROWS, WORDS = 1024, 4096  # size of a piece of the logits on the CPU, which stays in the cache for the second pass
@@ -34,8 +34,8 @@ class LabelledHead:
     of the last projection; by default, it is that of autocast if enabled, otherwise that of the weights. `Step` has to
     pass it, because it computes the loss outside of autocast.
 
-    Some models change their logits after the last projection; Gemma 2, for example, caps them. Such a model sets
-    `own_logits` and computes all of its logits itself, at once.
+    Some models change their logits after the last projection, or do without it: Gemma 2 caps them, ESM adds a bias, and
+    MobileBERT multiplies by two matrices. Such a model sets `own_logits` and computes all of its logits at once.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
@@ -73,15 +73,19 @@ class LabelledHead:
 
     @torch.no_grad()
     def _changes_logits(self, model: Any) -> bool:
-        """Return whether the logits of a model differ from the output of its last projection."""
+        """Return whether a model does more with its logits than to return the output of its last projection."""
         rows = max((len(stack.names) for stack in inserted(model)), default=1)
         weight, projected = self._projection.weight, list[Tensor]()
         ids = (torch.arange(5, 9, device=weight.device) % len(weight)).expand(rows, -1)
         handle = self._projection.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
-        with self.at(torch.arange(0, ids.numel(), 4, device=weight.device)):
-            returned = model(input_ids=ids, **no_cache(model)).logits
-        handle.remove()
-        return not torch.equal(returned, projected[0])
+        try:
+            with self.at(torch.arange(0, ids.numel(), 4, device=weight.device)):
+                returned = model(input_ids=ids, **no_cache(model)).logits
+        except RuntimeError:  # hidden states cannot be added to a bias of the size of the vocabulary
+            return True
+        finally:
+            handle.remove()
+        return not (projected and torch.equal(returned, projected[0]))
 
     @contextmanager
     def at(self, positions: Tensor) -> Iterator[None]:

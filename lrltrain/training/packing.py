@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lrltrain.config import Objective
-from lrltrain.models import accepts_argument
+from lrltrain.passes import accepts_argument
 
 Form = Literal["added", "ones"]
 SAME = 1e-3  # relative difference of logits in fp32; attention kernels sum in different orders

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrltrain.models import no_cache
+from lrltrain.passes import no_cache
 from lrltrain.training.attention import quick_attention
 from lrltrain.training.batches import Batch
 from lrltrain.training.graphs import Graphs, on_device

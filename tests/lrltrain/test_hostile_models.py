@@ -1,5 +1,6 @@
 """Models are data: whatever their files say, none of their code is run, even if standard input says yes."""
 
+import errno
 import io
 import json
 import os
@@ -12,11 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from models import model_of
 from safetensors.torch import load_file
 from transformers import (
     AlbertConfig,
     AlbertForMaskedLM,
     AutoConfig,
+    FNetConfig,
+    FNetForMaskedLM,
     LlamaConfig,
     LlamaForCausalLM,
     dynamic_module_utils,
@@ -25,9 +29,10 @@ from transformers.integrations import hub_kernels
 
 from lrldata.errors import LrlError, ModelError
 from lrldata.progress import Progress
-from lrltrain.config import load_fit_config
+from lrltrain.config import FitConfig, load_fit_config
 from lrltrain.curve import draw_losses
 from lrltrain.fitting.fit import fit
+from lrltrain.methods import attach
 from lrltrain.models import Base, find_base, load_model, load_tokenizer, mini_path
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.local import find_local, open_local
@@ -246,6 +251,42 @@ def test_a_type_without_a_language_model_is_refused_before_it_loads_another_mode
     monkeypatch.setattr("lrltrain.models.AutoConfig", None)
     with pytest.raises(ModelError, match="'lightglue' has no language modelling head"):
         find_base(str(mini))
+
+
+def test_an_encoder_decoder_is_refused(mini: Path) -> None:
+    plant(mini, CONFIG, {"model_type": "mt5"})
+    with pytest.raises(ModelError, match="'mt5' is an encoder-decoder, which is not supported"):
+        find_base(str(mini))
+
+
+def test_a_model_that_reads_padding_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 64, "hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
+    FNetForMaskedLM(FNetConfig(**sizes, max_position_embeddings=40)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="reads padding like text"):
+        load_model(find_base(str(tmp_path)))
+
+
+def test_quantized_weights_are_not_trained() -> None:
+    model = model_of("llama")
+    model.register_parameter("packed", torch.nn.Parameter(torch.ones(1, dtype=torch.int8), requires_grad=False))
+    with pytest.raises(ModelError, match=r"base: its weights are quantized.*--method lora"):
+        attach(model, FitConfig(lang="ro", method="full"), ["x"], [1])
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError(), PermissionError(errno.EACCES, "no")]
+)
+def test_an_error_of_the_machine_is_not_blamed_on_the_model(
+    error: Exception, mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    base = find_base(str(mini))
+    monkeypatch.setattr("lrltrain.models.AutoModelForMaskedLM.from_pretrained", fail)
+    with pytest.raises(type(error)):
+        load_model(base)
 
 
 @pytest.mark.parametrize("name", ["mini/config.json", "http://127.0.0.1:1/config.json", "/no/such/folder", "../x", ""])

@@ -1,5 +1,6 @@
 """The loss computed at labelled positions equals that of transformers over all positions: value and gradients."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,10 +10,16 @@ from transformers import (
     BertForMaskedLM,
     DistilBertConfig,
     DistilBertForMaskedLM,
+    EsmConfig,
+    EsmForMaskedLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MobileBertConfig,
+    MobileBertForMaskedLM,
     ModernBertConfig,
     ModernBertForMaskedLM,
     XLMRobertaConfig,
@@ -44,7 +51,17 @@ MODELS = {
     "gemma2": lambda: Gemma2ForCausalLM(
         Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2, final_logit_softcapping=0.2)
     ),
+    "esm": lambda: EsmForMaskedLM(EsmConfig(**SMALL, pad_token_id=1, mask_token_id=4)),
+    "mobilebert": lambda: MobileBertForMaskedLM(
+        MobileBertConfig(**SMALL, embedding_size=16, intra_bottleneck_size=16, true_hidden_size=16)
+    ),
+    "llama4_text": lambda: Llama4ForCausalLM(
+        Llama4TextConfig(
+            **SMALL, intermediate_size_mlp=48, head_dim=8, num_key_value_heads=2, num_local_experts=2, pad_token_id=0
+        )
+    ),
 }
+DECODERS = ("llama", "gemma2", "llama4_text")
 
 
 def model_of(kind: str) -> Any:
@@ -58,6 +75,14 @@ def test_gradients_equal_those_of_the_full_logits(kind: str, method: str) -> Non
     model = model_of(kind)
     names = insert_adapter(model, method)
     randomize(model)
+    assert_equal_gradients(model, kind, names)
+
+
+@pytest.mark.parametrize("kind", ["esm", "mobilebert", "llama4_text"])
+def test_models_with_unusual_heads_are_trained_as_a_whole(kind: str) -> None:
+    """ESM adds a bias to its logits, MobileBERT does not call its projection, and Llama 4 misnames its base model."""
+    model = model_of(kind)
+    names = [name for name in insert_adapter(model, "full") if re.search(r"(query|q_proj|LayerNorm)\.weight", name)]
     assert_equal_gradients(model, kind, names)
 
 
@@ -93,7 +118,7 @@ def assert_equal_gradients(model: Any, kind: str, names: list[str]) -> None:
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(5, 5_000, (3, 17), generator=generator)
     labels = ids.where(torch.rand(ids.shape, generator=generator) < 0.2, IGNORED)
-    is_decoder = kind in ("llama", "gemma2")
+    is_decoder = kind in DECODERS
     if is_decoder:
         labels = ids.clone()
     parameters = dict(model.named_parameters())

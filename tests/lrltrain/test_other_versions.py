@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from models import model_of
+import transformers
+from models import IDS, model_of
 
 from lrltrain.artifact import save_model
 from lrltrain.models import find_base, load_model
@@ -64,3 +65,11 @@ def test_the_keys_of_transformers_4_are_those_that_its_models_read() -> None:
         "rotary_emb_base": THETA,
         "rotary_pct": 0.25,
     }
+
+
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 does not have this type")
+def test_weights_that_are_saved_under_other_names_are_saved_once(tmp_path: Path) -> None:
+    model = model_of("jina_embeddings_v3", pad_token_id=1)
+    save_model(model, tmp_path)
+    again = load_model(find_base(str(tmp_path)))
+    assert torch.equal(model(IDS).logits, again(IDS).logits)

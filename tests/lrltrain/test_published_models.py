@@ -80,7 +80,8 @@ def test_weights_in_an_unknown_quantization_format_are_refused(llama: Path, tmp_
 
 
 @pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 sets a pad token outside the text config")
-def test_a_model_for_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["full", "seq_bn_inv", "lora"])
+def test_the_text_part_of_a_model_for_images_and_text_is_adapted(method: str, text: Path, tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     text_config = Gemma3TextConfig(
         **sizes, vocab_size=8002, num_key_value_heads=2, head_dim=8, max_position_embeddings=128
@@ -88,9 +89,21 @@ def test_a_model_for_images_and_text_is_fine_tuned(text: Path, tmp_path: Path) -
     vision_config = SiglipVisionConfig(**sizes, image_size=28, patch_size=14)
     config = Gemma3Config(text_config=text_config, vision_config=vision_config, mm_tokens_per_image=4)
     base = save_model(Gemma3ForConditionalGeneration(config), tmp_path / "both")
-    costs = estimate(fit_config(base, text, tmp_path / "ws"), QUIET)
-    assert costs["memory_bytes"] > 0
-    assert fit(fit_config(base, text, tmp_path / "ws"), QUIET).status == "fitted"
+    options = fit_config(base, text, tmp_path / "ws", method=method)
+    assert estimate(options, QUIET)["memory_bytes"] > 0
+    adapter = fit(options, QUIET)
+    assert adapter.status == "fitted"
+    expected = load_file(adapter.path / "reference.safetensors")
+    location = adapter.path if method == "full" else base
+    model = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32).eval()
+    if method != "full":
+        plain = model(input_ids=expected["input_ids"]).logits[..., expected["words"]]
+        assert not torch.allclose(plain, expected["logits"], atol=1e-4)
+        lrltrain.load_adapter(model, adapter.path)
+    assert torch.allclose(model(input_ids=expected["input_ids"]).logits[..., expected["words"]], expected["logits"])
+    if method == "lora":
+        for name in load_file(adapter.path / "peft" / "adapter_model.safetensors"):
+            model.get_submodule(name.removeprefix("base_model.model.").partition(".lora_")[0])
 
 
 @pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 has no bidirectional Gemma 3")
