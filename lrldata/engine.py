@@ -128,9 +128,13 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is None:
+            return
+        if kind is not None and not issubclass(kind, Exception):  # do not wait for what an interrupt was to end
+            for process in (getattr(self._pool, "_processes", None) or {}).values():
+                process.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def imap_unordered(self, task: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
         """Call `task` with each tuple of arguments and yield the results in the order in which they arrive.

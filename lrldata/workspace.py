@@ -46,10 +46,10 @@ class Dataset:
     path: Path
     version: str
     status: str
-    rows: Mapping[str, int]
-    ledger: Ledger
+    rows: Mapping[str, int] = field(hash=False)
+    ledger: Ledger = field(hash=False)
     seconds: float = 0.0
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def open(cls, path: AnyPath) -> "Dataset":

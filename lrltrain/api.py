@@ -36,8 +36,9 @@ def fit(data: Data, **options: Unpack[FitOptions]) -> "Adapter": ...
 def fit(data: Several, **options: Unpack[FitOptions]) -> "list[Adapter]": ...
 @with_options(FitOptions)
 def fit(data: Any, **options: Any) -> Any:
-    """Train an adapter on a dataset, or several adapters together, each as it would be trained alone.
+    """Train an adapter on a dataset, or several adapters together.
 
+    Adapters that are trained together share only the dropout that is drawn; with `group=1`, each is trained by itself.
     An interrupted run resumes from its last checkpoint when `fit` is called again with the same arguments. An existing,
     unchanged adapter is left alone.
 
@@ -68,11 +69,13 @@ def fit(data: Any, **options: Any) -> Any:
     if not options.get("text"):  # datasets are read with Polars, which hangs in a forked process
         refuse_forked()
     is_list = is_several(data)
-    several = list(data) if is_list else [data]
-    if invalid := [item for item in several if not isinstance(item, Dataset | Language | str | Path)]:
-        raise UsageError(
-            f"data: {_shown(invalid[0])} is not a dataset.", "Give a dataset of lrldata, its folder, or a language."
-        )
+    several = []
+    for item in data if is_list else [data]:
+        if not isinstance(item, Dataset | Language | str | Path):
+            raise UsageError(
+                f"data: {_shown(item)} is not a dataset.", "Give a dataset of lrldata, its folder, or a language."
+            )
+        several.append(item)
     with naming_arguments(FitOptions.__annotations__.keys() | {"lang"}):
         calls = [
             call_of(
@@ -93,7 +96,8 @@ def fit(data: Any, **options: Any) -> Any:
 
 def _shown(value: object) -> str:
     """Return a wrong argument as text; of a table, its type."""
-    return type(value).__name__ if hasattr(value, "columns") else f"{value!r:.60}"
+    is_table = hasattr(value, "columns") or hasattr(value, "column_names")
+    return type(value).__name__ if is_table else f"{value!r:.60}"
 
 
 def _data_options(data: Dataset | Language | AnyPath, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def evaluate(
     Results of an earlier call with the same arguments are read from disk.
 
     Args:
-        adapter: An adapter returned by `fit`, an adapter's folder, or a list of these; None measures only the model
+        adapter: An adapter returned by `fit`, the folder of one, or a list of these; None measures only the model
             `base`.
         **options: The options of `lrltrain eval`. If an adapter is in a workspace, `out` defaults to that workspace.
             Without `data`, the perplexity of an adapter returned by `fit` is measured on the test split of its training

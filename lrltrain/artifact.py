@@ -31,6 +31,7 @@ from lrldata.paths import OpenFolder, remove, walk
 from lrltrain.curve import draw_losses
 from lrltrain.dropout import replace_rates
 from lrltrain.models import quiet
+from lrltrain.modules.files import CONFIG
 from lrltrain.modules.reference import REFERENCE
 from lrltrain.rotary import add_earlier_keys
 from lrltrain.tensors import share, write_tensors
@@ -147,6 +148,11 @@ def open_adapter(folder: Path) -> dict[str, Any]:
     try:
         manifest = load_manifest(folder, ADAPTER)
     except (FileNotFoundError, NotADirectoryError) as error:
+        if (folder / CONFIG).is_file():
+            raise StorageError(
+                f"{folder}: has no {MANIFEST}, so it is not known how this adapter was trained.",
+                "Give a folder made by `lrltrain fit`. One made by `save_adapter` can be loaded, but not measured.",
+            ) from error
         finished = ", ".join(sorted(str(path.parent) for path in folder.glob(f"**/{MANIFEST}"))[:3])
         hint = f"Finished artifacts in its subfolders: {finished}." if finished else "Make one with `lrltrain fit`."
         raise StorageError(f"{folder}: no finished adapter in this folder ({MANIFEST} is missing).", hint) from error

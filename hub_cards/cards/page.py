@@ -29,6 +29,7 @@ _CHIPS = (
     "base_model",
     "datasets",
 )
+CODE_STYLE = "xcode"  # each of its colours has a contrast of at least 4.5 to the background (WCAG 2.2, 1.4.3)
 _SCHEMES = {"http", "https", "mailto"}
 
 
@@ -49,7 +50,7 @@ def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, by
     card = read(readme)
     namespace, _, name = repository.partition("/")
     chips = [(key.replace("_", " "), str(value)) for key in _CHIPS for value in _listed(card.metadata.get(key))]
-    styles = style("page") + HtmlFormatter(style="friendly").get_style_defs(".code")
+    styles = style("page") + HtmlFormatter(style=CODE_STYLE).get_style_defs(".code")
     return page(
         "page",
         namespace=namespace,
@@ -95,7 +96,7 @@ def _coloured(code: str, language: str, _attributes: str) -> str:
         lexer = get_lexer_by_name(language or "text")
     except ClassNotFound:
         lexer = get_lexer_by_name("text")
-    return f'<pre class="code">{highlight(code, lexer, HtmlFormatter(nowrap=True))}</pre>'
+    return f'<pre class="code" tabindex="0">{highlight(code, lexer, HtmlFormatter(nowrap=True))}</pre>'
 
 
 def _listed(value: Any) -> list[Any]:

@@ -4,6 +4,7 @@ import codecs
 import errno
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import Annotated, Any
@@ -22,6 +23,8 @@ from lrldata.threads import allow_open_files, limit_threads
 DEBUG_HELP = "Show the traceback of an error."
 _REFUSED = {errno.EACCES, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 _FORESEEN = (LrlError, OSError, MemoryError)
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_received: list[int] = []  # signals of _ENDING
 _STOPPED = "stopped. Finished work is kept; run the same command again to resume."
 
 
@@ -57,6 +60,7 @@ def run(app: typer.Typer, program: str) -> None:
     _restart_in_utf8()
     guard()
     sys.unraisablehook = _stop
+    _interrupt_at_end_signals()
     allow_forked()
     limit_threads()
     allow_open_files()
@@ -73,6 +77,7 @@ def run(app: typer.Typer, program: str) -> None:
             sys.unraisablehook = lambda _: os._exit(INTERRUPTED)  # interrupted again while Python exits
             with suppress(OSError):
                 _fail(_STOPPED, INTERRUPTED)
+            sys.exit(128 + _received[0] if _received else INTERRUPTED)
         raise
     except BrokenPipeError:  # the reader of standard output is gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,6 +92,23 @@ def run(app: typer.Typer, program: str) -> None:
         if isinstance(error, LrlError):
             sys.exit(_fail(str(error), error.exit_code))
         sys.exit(_fail(_describe(error), 1))
+
+
+def _interrupt_at_end_signals() -> None:
+    """Let SIGTERM and SIGHUP interrupt the program as Ctrl-C does, so that it removes its temporary files.
+
+    A signal that is ignored, as SIGHUP is after nohup, remains so. Processes of torchrun wait for each other in C++
+    code, which Python cannot interrupt, so they keep the default.
+    """
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL and os.environ.get("WORLD_SIZE", "1") == "1":
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 def _stop(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -46,7 +46,7 @@ class Run:
     """One run of a task: a method on one language and data set, with one seed."""
 
     folder: Path
-    manifest: Mapping[str, Any] = field(repr=False)
+    manifest: Mapping[str, Any] = field(repr=False, hash=False)
 
     @property
     def language(self) -> str:

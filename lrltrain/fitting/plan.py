@@ -35,7 +35,7 @@ class Adapter:
 
     path: Path
     status: str
-    manifest: Mapping[str, Any] = field(repr=False)
+    manifest: Mapping[str, Any] = field(repr=False, hash=False)
     seconds: float
     workspace: Path
     dataset: Path | None = None

@@ -1,7 +1,7 @@
 """`lrltrain.run_grid`: run a whole study from Python, with the same pipeline as the command."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from os import PathLike
 from typing import Any, Literal
@@ -30,7 +30,7 @@ class Study:
     jobs: int
     done: int
     kept: int
-    plan: Mapping[str, Any]
+    plan: Mapping[str, Any] = field(hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the study as JSON-like values."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pygments.styles import get_style_by_name
 
-from hub_cards.cards.page import card_page
+from hub_cards.cards.page import CODE_STYLE, card_page
 from hub_cards.cards.pictures import KEPT, draw_ledger
 from hub_cards.publish import local
 from lrldata.drawing import altair_theme
@@ -120,6 +121,20 @@ def test_the_contents_of_a_sample_are_shown_and_not_run() -> None:
     assert "<script>" not in page
     for shown in ("&lt;script&gt;", "&lt;b&gt;", "&lt;i&gt;", "&lt;x&gt;", "&lt;y&gt;"):
         assert shown in page
+
+
+def test_the_colours_of_code_can_be_read() -> None:
+    background = _luminance("f9fafb")
+    for _, token in get_style_by_name(CODE_STYLE):
+        if token["color"]:
+            assert (background + 0.05) / (_luminance(token["color"]) + 0.05) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    """Return the relative luminance of a colour, as WCAG 2.2 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_the_picture_of_a_ledger_does_not_depend_on_the_session_s_theme() -> None:

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from warm import FIXED
 
 import lrldata
 from lrldata import locks
-from lrldata.cli.run import _describe, _is_foreseen
+from lrldata.cli.run import _describe, _is_foreseen, _restart_in_utf8
+from lrldata.engine import WorkerPool
 from lrldata.errors import StorageError
 from lrldata.folder import is_exchanged, lock, prevent_exchange, replaced
 from lrldata.locks import Lock, wait_for_lock
@@ -183,11 +186,89 @@ def test_an_exceeded_quota_is_reported_like_a_full_disk(number: int) -> None:
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
         RuntimeError("can't start new thread"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
+        BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)),  # too many processes
     ],
 )
 def test_running_out_of_memory_is_not_reported_as_a_bug(error: Exception) -> None:
     assert _is_foreseen(error)
     assert "out of memory. Close other programs" in _describe(error)
+
+
+WAITING = """
+import tempfile, time
+from lrldata.cli.run import new_app, run
+app = new_app("program", "Waits.")
+@app.command()
+def wait():
+    with tempfile.TemporaryDirectory() as folder:
+        print(folder, flush=True)
+        time.sleep(60)
+run(app, "program")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_end_removes_temporary_files_and_says_how_to_resume(number: int) -> None:
+    command = [sys.executable, "-c", WAITING, "wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, folder.exists()) == (128 + number, False)
+    assert "run the same command again to resume" in stderr
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    command = ["nohup", sys.executable, "-c", WAITING.replace("60", "1"), "wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_an_interrupted_pool_does_not_wait_for_its_workers() -> None:
+    began = time.monotonic()
+    with suppress(KeyboardInterrupt), WorkerPool(2) as pool:
+        pool._start("time").submit(time.sleep, 60)  # noqa: SLF001 -- what imap_unordered does first
+        time.sleep(1)
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-9"])
+def test_programs_restart_in_utf8_if_the_locale_has_another_encoding(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    monkeypatch.setattr(os, "execve", lambda _path, arguments, _environment: started.append(arguments))
+    _restart_in_utf8()
+    assert started[0][1:3] == ["-X", "utf8"]
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "utf-8")
+    _restart_in_utf8()
+    assert len(started) == 1
+
+
+def test_a_lock_file_of_another_user_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def as_another_user(path: Any, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opened(path, flags, mode)
+
+    path = tmp_path / "x.lock"
+    monkeypatch.setattr(os, "open", as_another_user)
+    with pytest.raises(PermissionError):
+        Lock(path)
+    path.touch()
+    with Lock(path), pytest.raises(BlockingIOError):
+        Lock(path)
 
 
 def test_builds_work_in_the_c_locale(lrldata: Run, tmp_path: Path) -> None:

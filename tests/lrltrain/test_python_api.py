@@ -4,6 +4,7 @@ import doctest
 import inspect
 import json
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from clients import TOKEN, go_online
+from datasets import IterableDataset
 
 import hub_cards
 import lrldata
@@ -25,6 +27,7 @@ from lrltrain.config import EvalConfig, FitConfig
 from lrltrain.models import find_base, load_model, mini_path
 from lrltrain.prompting.config import PromptConfig
 
+ENDLESS = IterableDataset.from_generator(lambda: ({"text": "a"} for _ in count()))
 SMALL: dict[str, Any] = {"base": "lrl-mini", "steps": 2, "batch_size": 2, "max_length": 32, "quiet": True}
 
 
@@ -228,6 +231,9 @@ def test_an_adapter_is_saved_only_to_a_local_folder(dataset: lrldata.Dataset, tm
     lrltrain.load_adapter(model, adapter)
     saved = lrltrain.save_adapter(model, f"file://{tmp_path}/saved")
     assert saved == tmp_path / "saved"
+    with pytest.raises(lrldata.LrlError, match=r"saved: has no manifest\.json.*save_adapter` can be loaded, but not"):
+        lrltrain.evaluate(saved, base="lrl-mini", lang="ro", data=dataset)
+    assert len({dataset, lrldata.open_dataset(dataset.path), adapter, adapter}) == 3, "usable as keys"
     (tmp_path / "file").write_text("x")
     for folder, message in (
         ("s3://b/x", "folder: s3://b/x"),
@@ -290,6 +296,9 @@ def test_prompted_scores_convert_to_a_frame_too(tmp_path: Path) -> None:
         (lambda: lrltrain.fit(""), "data: no dataset given."),
         (lambda: lrltrain.fit({"train": 1}), "data: {'train': 1} is not a dataset."),  # type: ignore[call-overload]
         (lambda: lrltrain.fit(pl.DataFrame({"text": ["a"]})), "data: DataFrame is not a dataset."),  # type: ignore[call-overload]
+        (lambda: lrltrain.fit(ENDLESS), "data: IterableDataset is not a dataset."),  # type: ignore[call-overload]
+        (lambda: lrltrain.fit({} for _ in count()), "data: {} is not a dataset."),  # type: ignore[call-overload]
+        (lambda: lrltrain.evaluate("x", data=ENDLESS), "data: IterableDataset is not a path."),
         (lambda: lrltrain.fit(b"ro"), "data: b'ro' is not a dataset."),  # type: ignore[call-overload]
         (lambda: lrltrain.prompt(np.array([]), model="x"), "lang: no language given."),  # type: ignore[arg-type]
         (lambda: lrldata.explain("Un text.", "ro", scripts=[1]), "scripts: [1] is not a script."),  # type: ignore[list-item]
