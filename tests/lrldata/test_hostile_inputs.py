@@ -255,14 +255,12 @@ def test_only_a_few_large_documents_are_in_memory_at_a_time(tmp_path: Path, monk
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text + str(n)}) + "\n" for n in range(30)))
     (tmp_path / "b.txt").write_text(f"{text}\n" * 30)
     for shard in find_shards(tmp_path, None):
-        with shard.open() as stream:
-            lines = decoded.lines_of(shard, stream)
-            if "jsonl" in shard.name:
-                sizes = [
-                    frame["text"].str.len_bytes().sum()
-                    for frame in read._jsonl(shard, lines, Columns())  # noqa: SLF001
-                ]
-            else:
+        if "jsonl" in shard.name:
+            frames = read._rows(shard, Columns())  # noqa: SLF001
+            sizes = [frame["text"].str.len_bytes().sum() for frame in frames]
+        else:
+            with shard.open() as stream:
+                lines = decoded.lines_of(shard, stream)
                 sizes = [len("".join(texts).encode()) for texts in plain.paragraphs(shard, lines, Columns())]
         assert max(sizes) < 2 * read.PART, shard.name
 

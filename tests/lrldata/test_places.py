@@ -210,7 +210,8 @@ run(app, "program")
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_to_end_removes_temporary_files_and_says_how_to_resume(number: int) -> None:
-    command = [sys.executable, "-c", WAITING, "wait"]
+    not_ignored = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)"  # as it is under nohup
+    command = [sys.executable, "-c", not_ignored + WAITING, "wait"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         folder = Path(process.stdout.readline().strip())
