@@ -210,8 +210,9 @@ run(app, "program")
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_to_end_removes_temporary_files_and_says_how_to_resume(number: int) -> None:
-    not_ignored = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)"  # as it is under nohup
-    command = [sys.executable, "-c", not_ignored + WAITING, "wait"]
+    # They are ignored under nohup and in a background job of a shell.
+    received = "signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"import signal; {received}{WAITING}", "wait"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         folder = Path(process.stdout.readline().strip())
