@@ -45,11 +45,13 @@ def lock(folder: Path, *, to_read: bool = False) -> Iterator[None]:
 def _take_lock(folder: Path, stack: ExitStack, *, to_read: bool) -> bool:
     """Take the lock of a folder; return False if the folder is only to be read, and no lock can be written there."""
     locks = folder.parent / LOCKS
+    if to_read and folder.is_dir() and not os.access(folder.parent, os.W_OK):
+        return False
     try:
         locks.mkdir(parents=True, exist_ok=True)
         stack.enter_context(wait_for_lock(locks / f"{folder.name}.lock", f"{folder}: another process is building it"))
     except OSError as error:
-        if not to_read or not folder.is_dir() or (error.errno != errno.EROFS and os.access(folder.parent, os.W_OK)):
+        if not to_read or not folder.is_dir() or error.errno != errno.EROFS:
             raise
         return False
     return True

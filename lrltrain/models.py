@@ -120,7 +120,8 @@ def find_base(name: str, revision: str | None = None, public: str | None = None,
 def _objectives(name: str, kind: str, objective: Objective | None) -> list[Objective]:
     """Return the objectives for models of this type. Raises ModelError if there is none, or `objective` is not one."""
     if kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
-        raise ModelError(f"{name}: a model of type {kind!r} is an encoder-decoder, which is not supported.", SUITABLE)
+        what = "an encoder-decoder or a speech model"  # transformers lists both under the same head
+        raise ModelError(f"{name}: a model of type {kind!r} is {what}, which is not supported.", SUITABLE)
     supported: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
     if not supported and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens to predict
         supported = ["clm"]

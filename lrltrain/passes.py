@@ -47,6 +47,8 @@ def _reads_padding(model: Any) -> bool:
     In half precision, the logits of texts of another length also differ by rounding. Only what stands at the masked
     positions, in texts of one length, is compared then.
     """
+    if not accepts_argument(model, "attention_mask"):
+        return True
     words = model.get_input_embeddings().weight.shape[0]
     text = torch.tensor([[words // part for part in (5, 4, 11, 7, 3)]])
     padding = torch.full_like(text, getattr(model.config.get_text_config(), "pad_token_id", None) or 0)

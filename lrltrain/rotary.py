@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from transformers import AutoConfig
 
-from lrldata.manifest import write_json
+from lrldata.manifest import write_json, write_text
 
 _CONFIG = "config.json"
 
@@ -26,6 +27,9 @@ def earlier_keys(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     if "rope_theta" not in parameters:
         return {}
     theta, share = parameters["rope_theta"], parameters.get("partial_rotary_factor")
+    if kind == "phi3" and parameters.get("rope_type") == "longrope":  # transformers 4 allows only three keys here
+        factors = {key: parameters[key] for key in ("short_factor", "long_factor")}
+        return {"rope_theta": theta, "rope_scaling": {"type": "longrope", **factors}}
     scaling = {key: value for key, value in parameters.items() if key not in ("rope_theta", "partial_rotary_factor")}
     keys = {"rope_theta": theta, "rope_scaling": None if scaling.get("rope_type") == "default" else scaling}
     if share is not None:
@@ -36,14 +40,29 @@ def earlier_keys(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def add_earlier_keys(folder: Path) -> None:
-    """Add the keys of transformers 4 to the configuration of a saved model, and to that of its text part."""
-    values = json.loads((folder / _CONFIG).read_text("utf-8"))
+    """Add the keys of transformers 4 to the configuration of a saved model, and to that of its text part.
+
+    They are left out if they would change how this version reads it, as for some types of models.
+    """
+    written, before = (folder / _CONFIG).read_text("utf-8"), _read(folder)
+    values = json.loads(written)
     configs = [part for part in (values, values.get("text_config")) if isinstance(part, dict)]
     rotary = [part for part in configs if isinstance(part.get("rope_parameters"), dict)]
     for part in rotary:
         part.update(earlier_keys(str(part.get("model_type")), part["rope_parameters"]))
     if rotary:
         write_json(folder / _CONFIG, values)
+        if _read(folder) != before:
+            write_text(folder / _CONFIG, written)
+
+
+def _read(folder: Path) -> Any:
+    """Return the settings of rotary embeddings as transformers reads them; None if it has none or refuses them."""
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception:  # noqa: BLE001 -- a wrong key may cause any error
+        return None
+    return getattr(config.get_text_config(), "rope_parameters", None)
 
 
 def apply_later_keys(config: Any) -> None:

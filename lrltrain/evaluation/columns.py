@@ -13,6 +13,7 @@ from lrltrain.evaluation.items import LABELS, Items, Task
 from lrltrain.evaluation.own_labels import LABEL, TEXT, as_iob, columns_of
 
 COLUMNS = {"topic": ("text", "category"), "sentiment": ("text", "label"), "ner": ("tokens", "ner_tags")}
+_LISTS = "A CSV file cannot hold lists: use .jsonl or .parquet, or a .tsv file with a token and a tag on each line."
 _SHORT_FORMS = {"pos": "positive", "neg": "negative", "0": "negative", "1": "positive"}
 
 
@@ -55,6 +56,8 @@ def items_of(task: Task, table: Table, *, own_labels: bool) -> Items:
         gold_of_texts = tuple(label_of(where(number), _single(where(number), label)) for number, _, label in kept)
         return Items(tuple(text for _, text, _ in kept), gold_of_texts, numbers=tuple(number for number, _, _ in kept))
     for number, (tokens, tags) in complete:
+        if isinstance(tokens, str):
+            raise InputError(f"{where(number)} has a text in {inputs} instead of a list of tokens.", _LISTS)
         if not (isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)):
             raise InputError(f"{where(number)} does not have as many {labels} as {inputs}.", "Check the data.")
     sentences = [(number, tokens, tags) for number, (tokens, tags) in complete if tokens]
@@ -98,7 +101,8 @@ def _single(where: str, value: Any) -> Any:
     if isinstance(value, list) and len(value) == 1:
         return _single(where, value[0])
     if isinstance(value, list | dict):
-        raise InputError(f"{where} has several labels: {value!r:.80}.", "Each item must have one label.")
+        count = "several labels" if value else "no label"
+        raise InputError(f"{where} has {count}: {value!r:.80}.", "Each item must have one label.")
     is_whole = isinstance(value, float) and value.is_integer()  # from a column that had nulls, or from JSON
     return int(value) if is_whole else value
 
@@ -119,9 +123,16 @@ def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
     if isinstance(value, int):
         label_names = names or list(LABELS[task])  # without names, 0 is negative and 1 positive, and tags are WikiANN's
         label = label_names[value] if 0 <= value < len(label_names) else value
-    label = str(label).lower() if task != "ner" else str(label)
-    label = _SHORT_FORMS.get(label, label)
+    label = str(label).strip() if task == "ner" else str(label).strip().lower()
+    if task == "sentiment":
+        label = _SHORT_FORMS.get(label, label)
     if label not in LABELS[task]:
         hint = f"Known labels: {', '.join(LABELS[task])}. Use --labels data to accept the labels of the data."
-        raise InputError(f"{where} has the unknown label {label!r}.", hint)
+        raise InputError(f"{where} has the unknown label {value!r}.", hint)
     return label
+
+
+def class_names(feature: Any) -> list[str] | None:
+    """Return the names behind the numbers of a feature of `datasets`: a ClassLabel, or a list of them."""
+    inner = getattr(feature, "feature", feature)
+    return getattr(inner, "names", None)

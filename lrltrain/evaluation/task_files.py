@@ -14,12 +14,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from lrldata.encoding import undecodable
 from lrldata.errors import InputError
 from lrldata.normalize import normalize
 from lrldata.web.read import find_shards, read_rows
 from lrldata.web.tables import unquoted_column
-from lrltrain.evaluation.columns import Table, items_of
+from lrltrain.evaluation.columns import Table, class_names, items_of
 from lrltrain.evaluation.items import LABELS, Items, Task
 from lrltrain.evaluation.own_labels import names_of, read_names, read_texts
 
@@ -63,7 +65,18 @@ def _table(task: Task, file: Path, *, own_labels: bool) -> Items:
         values = (row.values.get(name) for row in rows)
         return [None if value == "" else value for value in values]
 
-    return items_of(task, Table(str(file), names, column, lambda number: rows[number].where), own_labels=own_labels)
+    def names_of(name: str) -> list[str] | None:
+        return class_names(_features(file).get(name)) if file.suffix == ".parquet" else None
+
+    table = Table(str(file), names, column, lambda number: rows[number].where, names_of)
+    return items_of(task, table, own_labels=own_labels)
+
+
+def _features(file: Path) -> Any:
+    """Return the types of the columns of a Parquet file, as `datasets` stores them there."""
+    from datasets import Features  # noqa: PLC0415 -- takes half a second; other files do not need it
+
+    return Features.from_arrow_schema(pq.read_schema(file))
 
 
 def _topic(file: Path) -> Items:

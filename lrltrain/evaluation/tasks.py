@@ -107,11 +107,13 @@ def _in_folder(task: Task, root: Path, language: Language, *, own_labels: bool =
     if len(folders) > 1:
         sets = ", ".join(str(folder) for folder in folders)
         raise InputError(f"{root}: has several sets for {task} in {language.name}: {sets}.", "Name one with --data.")
-    try:
-        return read_set(task, folders[0], language)
-    except InputError:
-        if not own_labels:
-            raise
+    is_table = getattr(split_file(folders[0], "train"), "suffix", "") in TABLES  # numbers would be labels of the task
+    if not (own_labels and is_table):
+        try:
+            return read_set(task, folders[0], language)
+        except InputError:
+            if not own_labels:
+                raise
     return read_set(task, folders[0], language, own_labels=True)
 
 
@@ -142,7 +144,14 @@ def _name_of(folder: Path, language: Language) -> str:
 
 def split_file(folder: Path, split: str) -> Path | None:
     """Return the file of a split: train.tsv, or a usual alternative such as validation.jsonl; None if there is none."""
-    candidates = (folder / f"{name}{ending}" for ending in (*LINES, *TABLES) for name in SPLIT_NAMES[split])
+    as_lines, as_table = (_file_of(folder, split, endings) for endings in (LINES, TABLES))
+    if as_lines and as_table and split != "train":  # the one in the format of the training data
+        return as_lines if _file_of(folder, "train", LINES) or not _file_of(folder, "train", TABLES) else as_table
+    return as_lines or as_table
+
+
+def _file_of(folder: Path, split: str, endings: Sequence[str]) -> Path | None:
+    candidates = (folder / f"{name}{ending}" for name in SPLIT_NAMES[split] for ending in endings)
     return next((file for file in candidates if file.is_file()), None)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lrldata.errors import InputError
 from lrldata.language import Language
-from lrltrain.evaluation.columns import Table, items_of
+from lrltrain.evaluation.columns import Table, class_names, items_of
 from lrltrain.evaluation.items import PUBLISHED, SPLIT_NAMES, SPLITS, Items, Task, TaskData, counts
 from lrltrain.evaluation.on_hub import load_parts, split_id
 
@@ -39,10 +39,4 @@ def load_task(task: Task, identifier: str | None, language: Language, *, own_lab
 
 
 def _table(place: str, rows: Any) -> Table:
-    return Table(place, rows.column_names, rows.__getitem__, names_of=lambda column: _names(rows.features[column]))
-
-
-def _names(feature: Any) -> list[str] | None:
-    """Return the label names behind the numbers, from a ClassLabel or a list of them."""
-    inner = getattr(feature, "feature", feature)
-    return getattr(inner, "names", None)
+    return Table(place, rows.column_names, rows.__getitem__, names_of=lambda column: class_names(rows.features[column]))

@@ -77,11 +77,15 @@ def learned_from(manifest: Mapping[str, Any]) -> str:
     return fingerprint([splits, sorted(others)])
 
 
-def conditions_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings and base model of a score, without its seed and language-specific values."""
+def conditions_of(manifest: Mapping[str, Any], *, across_languages: bool = False) -> dict[str, Any]:
+    """Return the settings and base model of a score, without its seed and language-specific values.
+
+    Across languages, prompt templates with the same name count as the same, because each may be in its language.
+    """
     settings = {key: value for key, value in manifest["settings"].items() if key not in ("seed", "answers")}
     if isinstance(template := settings.get("template"), Mapping):
-        settings["template"] = template.get("name") or _without_own_labels(template)
+        name = template.get("name") if across_languages else None
+        settings["template"] = name or _without_own_labels(template)
     base = {f"base {key}": manifest["base"].get(key) for key in ("revision", "content", "reading")}
     sample = {"limit": limit} if (limit := manifest["data"].get("sampled")) else {}  # of all splits
     transfer = manifest.get("transfer")
@@ -98,7 +102,7 @@ def _without_own_labels(template: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def names_of_conditions(scores: Sequence[ScoreOrigin]) -> list[str]:
     """Return a name for each score that distinguishes it from others of its row and column; empty for the usual one."""
-    conditions = [conditions_of(score.manifest) for score in scores]
+    conditions = [conditions_of(score.manifest, across_languages=True) for score in scores]
     kinds = [fingerprint(condition) for condition in conditions]
     conditions_by_kind = dict(zip(kinds, conditions, strict=True))
     scores_per_kind = Counter((score.scope, kind) for score, kind in zip(scores, kinds, strict=True))

@@ -99,7 +99,7 @@ def tokenize(
         "format": 5,  # raise it if text is read, tokenized or packed differently
     }
     folder = cache / "tokens" / fingerprint(recipe)[:32]
-    with lock(folder):
+    with lock(folder, to_read=True):
         if (corpus := _open_cached(folder)) is not None:
             return corpus
         remove_tree(folder)

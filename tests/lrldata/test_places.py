@@ -256,6 +256,18 @@ def test_programs_restart_in_utf8_if_the_locale_has_another_encoding(
     assert len(started) == 1
 
 
+def test_a_folder_that_cannot_be_written_to_is_read_without_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    with lock(made):
+        pass
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with lock(made), lock(made, to_read=True):  # the owner builds it meanwhile
+        pass
+
+
 def test_a_lock_file_of_another_user_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = os.open
 

@@ -83,6 +83,14 @@ def test_prompts_in_each_language_are_averaged_if_their_templates_have_the_same_
     assert average.languages == ("am", *LANGUAGES)
 
 
+def test_prompts_with_another_wording_are_not_compared_even_if_their_names_are_the_same(tmp_path: Path) -> None:
+    for method, question in (("prompt-0", "Text: {text}"), ("prompt-0+lora", "Other: {text}")):
+        template = {"name": "mine", "task": "topic", "question": question, "labels": {"health": ["health", "medicine"]}}
+        put(tmp_path, "mt", method, 0.5, {"shots": 0, "template": template})
+    cells = {cell.row.method: cell for cell in read_tasks(tmp_path, 100, 99, against=Reference("prompt-0"))}
+    assert cells["prompt-0+lora"].against is None
+
+
 def test_prompts_with_and_without_examples_are_compared(tmp_path: Path) -> None:
     for shots, share in ((0, 0.3), (4, 0.9)):
         data = {"name": "sib200", "files": [{"path": name, "sha256": name} for name in ("test.tsv", "train.tsv")]}

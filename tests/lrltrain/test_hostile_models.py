@@ -255,7 +255,7 @@ def test_a_type_without_a_language_model_is_refused_before_it_loads_another_mode
 
 def test_an_encoder_decoder_is_refused(mini: Path) -> None:
     plant(mini, CONFIG, {"model_type": "mt5"})
-    with pytest.raises(ModelError, match="'mt5' is an encoder-decoder, which is not supported"):
+    with pytest.raises(ModelError, match="'mt5' is an encoder-decoder or a speech model, which is not supported"):
         find_base(str(mini))
 
 

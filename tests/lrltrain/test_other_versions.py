@@ -8,10 +8,11 @@ import pytest
 import torch
 import transformers
 from models import IDS, model_of
+from transformers import CONFIG_MAPPING, AutoConfig
 
 from lrltrain.artifact import save_model
 from lrltrain.models import find_base, load_model
-from lrltrain.rotary import earlier_keys
+from lrltrain.rotary import add_earlier_keys, earlier_keys
 
 THETA, WIDTH = 5e5, 8
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -65,6 +66,24 @@ def test_the_keys_of_transformers_4_are_those_that_its_models_read() -> None:
         "rotary_emb_base": THETA,
         "rotary_pct": 0.25,
     }
+
+
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 reads these keys by themselves")
+@pytest.mark.parametrize("kind", ["gemma3_text", "modernbert", "qwen3", "gemma4_text", "laguna"])
+def test_the_additional_keys_do_not_change_how_a_model_is_read(kind: str, tmp_path: Path) -> None:
+    if kind not in CONFIG_MAPPING:
+        pytest.skip("this version of transformers does not have this type")
+    config = CONFIG_MAPPING[kind]()
+    config.save_pretrained(tmp_path)
+    add_earlier_keys(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert again.rope_parameters == config.rope_parameters
+
+
+def test_longrope_has_only_the_keys_that_transformers_4_allows() -> None:
+    factors = {"short_factor": [1.0], "long_factor": [2.0]}
+    parameters = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 64, **factors}
+    assert earlier_keys("phi3", parameters)["rope_scaling"] == {"type": "longrope", **factors}
 
 
 @pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 does not have this type")

@@ -251,7 +251,7 @@ def test_tokens_and_tags_are_read_from_lists(rows: Any, own_labels: bool, tmp_pa
         (".csv", "id,review\n1,x\n", r"train\.csv has no column 'text'\. It has id, review"),
         (".jsonl", as_jsonl([*ROWS, {"text": 5, "label": "pos"}]), r"train\.jsonl: line 7 has 5\.0 instead of a text"),
         (".jsonl", as_jsonl(ROWS) + "\n{", r"train\.jsonl: line 6 is not valid JSON.*Repair it"),
-        (".csv", "text,label\nx,pos\ny,fine\n", r"train\.csv: line 3 has the unknown label 'fine'"),
+        (".csv", "text,label\nx, pos\ny,Fine\n", r"train\.csv: line 3 has the unknown label 'Fine'"),
         (".json", "[]", r"train\.json: contains no items"),
         (".csv", "text,label\n", r"train\.csv: contains no items"),
     ],
@@ -259,6 +259,32 @@ def test_tokens_and_tags_are_read_from_lists(rows: Any, own_labels: bool, tmp_pa
 def test_faults_in_tables_are_named_with_their_line(ending: str, text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         open_task("sentiment", write_splits(tmp_path, ending, text), YORUBA)
+
+
+def test_names_of_classes_in_parquet_files_are_used(tmp_path: Path) -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["positive", "negative"])})
+    part = Dataset.from_dict({"text": ["Ó dára", "Kò dára"], "label": [0, 1]}, features=features)
+    for split in SPLITS:
+        part.to_parquet(tmp_path / f"{split}.parquet")
+    for own_labels in (False, True):
+        items = open_task("sentiment", str(tmp_path), YORUBA, own_labels=own_labels).splits["test"]
+        assert items.labels == ("positive", "negative")
+
+
+def test_numbers_are_labels_of_their_own_on_request(tmp_path: Path) -> None:
+    data = write_splits(tmp_path, ".json", json.dumps([{"text": f"ọrọ {n}", "category": n % 4} for n in range(8)]))
+    assert open_task("topic", data, YORUBA, own_labels=True).own == ("0", "1", "2", "3")
+
+
+def test_files_of_a_set_have_one_format(tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("a note\n", "utf-8")
+    data = write_splits(tmp_path, ".csv", as_csv(ROWS, ","))
+    assert len(open_task("sentiment", data, YORUBA).splits["test"].labels) == len(ROWS)
+    lines = tmp_path / "lines"
+    lines.mkdir()
+    for name, count in (("train.tsv", 2), ("dev.txt", 3), ("validation.tsv", 4), ("test.tsv", 2)):
+        (lines / name).write_text("Ó dára.\tpositive\nKò dára.\tnegative\n" * count, "utf-8")
+    assert len(open_task("sentiment", str(lines), YORUBA).splits["dev"].labels) == 6
 
 
 def test_empty_fields_of_a_table_are_skipped_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
