@@ -4,9 +4,10 @@ Flags override the settings file, and the file overrides the preset.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -289,3 +290,10 @@ def load_eval_config(file: Path | None, flags: dict[str, Any], own: Collection[s
             scope = f"perplexity: use {hint}"
         raise UsageError(f"--{names[0].replace('_', '-')} applies only to {scope}.")
     return config
+
+
+def check_trackers(names: Iterable[str]) -> None:
+    """Raise UsageError if an experiment tracker is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            raise UsageError(f"--tracker: {name} is not installed.", f"Use `pip install {name}`.")

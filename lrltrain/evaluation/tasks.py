@@ -126,6 +126,9 @@ def read_set(
         if not file.is_file():
             hint = f"{', '.join(f'{split}.tsv' for split in split_names)} are needed."
             raise InputError(f"{file}: no such file{_listing(folder)}.", hint)
+    for split, file in zip(split_names, files, strict=True):
+        if ignored := [path.name for path in _files_of(folder, split, (*LINES, *TABLES)) if path != file]:
+            note(f"note: {file}: is read, and not {' or '.join(ignored)}.")
     splits = {
         split: read_items(task, file, own_labels=own_labels) for split, file in zip(split_names, files, strict=True)
     }
@@ -144,15 +147,15 @@ def _name_of(folder: Path, language: Language) -> str:
 
 def split_file(folder: Path, split: str) -> Path | None:
     """Return the file of a split: train.tsv, or a usual alternative such as validation.jsonl; None if there is none."""
-    as_lines, as_table = (_file_of(folder, split, endings) for endings in (LINES, TABLES))
-    if as_lines and as_table and split != "train":  # the one in the format of the training data
-        return as_lines if _file_of(folder, "train", LINES) or not _file_of(folder, "train", TABLES) else as_table
-    return as_lines or as_table
+    as_lines, as_tables = (_files_of(folder, split, endings) for endings in (LINES, TABLES))
+    if split != "train" and _files_of(folder, "train", TABLES) and not _files_of(folder, "train", LINES):
+        as_lines, as_tables = as_tables, as_lines  # in the format of the training data, if there are both
+    return next(iter([*as_lines, *as_tables]), None)
 
 
-def _file_of(folder: Path, split: str, endings: Sequence[str]) -> Path | None:
+def _files_of(folder: Path, split: str, endings: Sequence[str]) -> list[Path]:
     candidates = (folder / f"{name}{ending}" for name in SPLIT_NAMES[split] for ending in endings)
-    return next((file for file in candidates if file.is_file()), None)
+    return [file for file in candidates if file.is_file()]
 
 
 def _listing(folder: Path) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from lrldata.manifest import ADAPTER, DATASET, fingerprint, identity, is_unchang
 from lrldata.output import note
 from lrldata.versions import other_versions
 from lrltrain.artifact import NOT_NEEDED, open_adapter
-from lrltrain.config import FitConfig
+from lrltrain.config import FitConfig, check_trackers
 from lrltrain.fitting.runs import as_made_with, as_recorded_by, run_folder, steps_kept
 from lrltrain.methods import check_base
 from lrltrain.models import MINI, Base, find_base, load_tokenizer
@@ -130,9 +129,7 @@ def prepare(config: FitConfig, shared_with: Plan | None = None) -> Plan:
     `shared_with` is a plan with the same base model and tokenizer, which are reused.
     """
     language = find(config.lang)
-    for tracker in config.tracker:
-        if find_spec(tracker) is None:
-            raise UsageError(f"--tracker: {tracker} is not installed.", f"Use `pip install {tracker}`.")
+    check_trackers(config.tracker)
     text = open_text(config, language)
     base = (
         shared_with.base

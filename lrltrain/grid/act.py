@@ -159,7 +159,7 @@ def _check_needs(job: Job, records: Records) -> None:
 
     In a remote workspace nothing is checked: each machine has its own records and files, which may be older.
     """
-    for need in job.needs if job.kind != "report" and records.mirror is None else ():
+    for need in job.needs if records.mirror is None else ():
         needed = records.read(need)
         if needed is None or needed.status != "done":
             continue

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from lrldata.errors import LrlError, UsageError
 from lrldata.remote import is_remote
+from lrltrain.config import check_trackers
 from lrltrain.grid.config import GridConfig
 from lrltrain.grid.job import Job
 from lrltrain.grid.jobs import jobs_of
@@ -55,11 +56,12 @@ def planned(config: GridConfig, only: Iterable[str]) -> list[Job]:
     return select(jobs, chosen) if chosen else jobs
 
 
-def check_libraries(jobs: Iterable[Job], engine: EngineName) -> None:
+def check_libraries(jobs: Sequence[Job], engine: EngineName) -> None:
     """Raise UsageError if the libraries of a job are not installed: before the first job, and not hours later."""
     if engine is EngineName.RAY:  # its workers may have other libraries
         required = [("ray", "--engine ray", "train,ray")]
     else:
+        check_trackers(tracker for job in jobs for tracker in job.settings.get("tracker", ()))
         kinds = {job.kind for job in jobs}
         required = [
             (name, "training", "train") for name in ("torch", "transformers", "scipy") if kinds & _NEED_TRAINING

@@ -30,7 +30,7 @@ def identity(job: Job) -> str:
     files = sorted(
         _stat(path, "*.jsonl" if key == "verdicts" else "*") for key, path in inputs if path and path.exists()
     )
-    described: list[Any] = [job.kind, dict(job.labels), settings, files, sorted(job.needs)]
+    described: list[Any] = [job.kind, dict(job.labels), settings, files, sorted(job.before)]
     described += [dict(job.given)] if job.given else []
     if (code := job.labels.get("lang")) and is_added(language := find(code)):
         described.append(language.model_dump(mode="json"))

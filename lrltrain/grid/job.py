@@ -16,8 +16,9 @@ BASE_FOLDER = "base_folder"  # the label of jobs whose model has a folder other 
 class Job:
     """One step of a study: `settings` are options of its command, `labels` say which part of the study it is.
 
-    `needs` are the ids of the jobs that must be done first. A report only waits for them to end, whether or not they
-    succeed. `given` has the datasets that the job reads from the workspace but no job makes, with their hashes.
+    `needs` are the ids of the jobs that must be done first, and `after` those that must have ended, whether or not they
+    succeeded: what is published and reported covers all scores there are. `given` has the datasets that the job reads
+    from the workspace but no job makes, with their hashes.
     """
 
     kind: Kind
@@ -26,6 +27,12 @@ class Job:
     needs: tuple[str, ...] = ()
     id: str = field(default="")
     given: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Return the ids of all jobs that must have ended first."""
+        return self.needs + self.after
 
     @property
     def name(self) -> str:
@@ -41,6 +48,7 @@ class Job:
             "needs": list(self.needs),
             "id": self.id,
             "given": dict(self.given),
+            "after": list(self.after),
         }
 
 
@@ -59,7 +67,7 @@ def called(job: Job, label: str) -> str:
 
 def job_of(value: Mapping[str, Any]) -> Job:
     """Return the job that `as_json` turned into JSON-like values."""
-    return Job(**{**value, "needs": tuple(value["needs"])})
+    return Job(**{**value, "needs": tuple(value["needs"]), "after": tuple(value.get("after", ()))})
 
 
 def base_folder(job: Job) -> str:

@@ -65,10 +65,13 @@ def jobs_of(config: GridConfig) -> list[Job]:
             _add(jobs, job)
     if config.push is not None:
         for language in languages:
+            labels = {"lang": language.code}
             needs = tuple(job.id for job in jobs.values() if job.labels.get("lang") == language.code)
-            _add(jobs, Job("push", {"lang": language.code}, config.push | {"lang": language.code}, needs))
+            # p on cards is corrected for all comparisons in the workspace, as in the report.
+            after = tuple(job.id for job in jobs.values() if job.kind == "eval" and job.id not in needs)
+            _add(jobs, Job("push", labels, config.push | labels, needs, after=after))
     if config.report and config.eval:
-        _add(jobs, Job("report", {}, {}, tuple(job.id for job in jobs.values() if job.kind == "eval")))
+        _add(jobs, Job("report", {}, {}, after=tuple(job.id for job in jobs.values() if job.kind == "eval")))
     return list(jobs.values())
 
 

@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrldata.layout import ADAPTERS, DATASETS, SCORES_FOLDER, adapter_path, dataset_path, score_path
-from lrldata.manifest import ADAPTER, read_manifest
+from lrldata.layout import (
+    ADAPTERS,
+    DATASETS,
+    PATTERNS,
+    SCORES_FOLDER,
+    TASK_RUNS,
+    adapter_path,
+    dataset_path,
+    score_path,
+)
+from lrldata.manifest import ADAPTER, MANIFEST, fingerprint, read_manifest
 from lrltrain.grid.job import Job, base_folder
 from lrltrain.names import base_name, public_id
 
@@ -57,8 +66,8 @@ def read_by(job: Job) -> list[str]:
     This leaves out what jobs fetch themselves: a report the whole workspace, a build the text that other jobs cleaned.
     """
     labels = job.labels
-    if job.kind == "push":
-        return [f"{part}/{labels['lang']}" for part in (DATASETS, ADAPTERS, SCORES_FOLDER)]
+    if job.kind == "push":  # all scores, because p is corrected for all comparisons
+        return [SCORES_FOLDER, *(f"{part}/{labels['lang']}" for part in (DATASETS, ADAPTERS))]
     if job.kind not in ("build", "fit", "eval"):
         return []
     paths = [value for key in INPUT_SETTINGS for value in listed(job.settings.get(key)) if is_made(value)]
@@ -75,6 +84,13 @@ def scores_of(job: Job, workspace: Path) -> list[str]:
     adapters = job.settings.get("adapter", []) if job.kind == "eval" else []
     manifests = [read_manifest(workspace / name, ADAPTER) for name in listed(adapters) if is_made(name)]
     return [f"{_scores(job)}/{manifest['name']}" for manifest in manifests if manifest]
+
+
+def contents_of(workspace: Path) -> str:
+    """Return a hash of the names and sizes of the manifests that a report reads, whoever has written them."""
+    patterns = (*PATTERNS.values(), TASK_RUNS)
+    found = (path for pattern in patterns for path in workspace.glob(f"{pattern}/{MANIFEST}"))
+    return fingerprint(sorted((path.relative_to(workspace).as_posix(), path.stat().st_size) for path in found))[:16]
 
 
 def placed(job: Job, workspace: Path) -> dict[str, Any]:

@@ -35,8 +35,9 @@ from lrldata.output import note
 from lrldata.paths import PathError, find, inside, safe_name, walk
 from lrldata.remote import Mirror, as_folder, is_remote, mirror_of
 from lrltrain.grid.job import Job, Kind, job_of
-from lrltrain.grid.places import folders_of
+from lrltrain.grid.places import contents_of, folders_of
 
+WORKSPACE = "workspace"  # what a report used, beside jobs
 Status = Literal["done", "failed", "lost", "elsewhere", "busy"]
 
 
@@ -74,6 +75,7 @@ class PlannedJob(BaseModel):
     settings: dict[str, Any]
     needs: list[str]
     given: dict[str, str] = {}
+    after: list[str] = []
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -212,7 +214,8 @@ class Records:
 
     def used_by(self, job: Job) -> dict[str, str]:
         """Return the state of what each job that a job needs has made, if it is recorded."""
-        return {need: record.state for need in job.needs if (record := self.read(need)) and record.state}
+        states = {other: record.state for other in job.before if (record := self.read(other)) and record.state}
+        return states | ({WORKSPACE: contents_of(self.workspace)} if job.kind == "report" else {})
 
     def state_of(self, files: Iterable[str]) -> str:
         """Return a hash of the artifacts that files belong to, without what differs from run to run; "" for others."""
@@ -221,17 +224,17 @@ class Records:
         return fingerprint(identities)[:16] if identities else ""
 
     def _is_current(self, job: Job, record: Record, known: Mapping[str, Record] | None) -> bool:
-        """Return whether the jobs that this one needs have made nothing new since; a report covers those that failed.
+        """Return whether the jobs before this one have made nothing new since; a report covers those that failed.
 
         In a remote workspace this is known only of a report: each machine has its own records of other jobs.
         """
         read = self.read if known is None else known.get
         if job.kind == "report":
+            if record.used.get(WORKSPACE) not in (None, contents_of(self.workspace)) and self.mirror is None:
+                return False  # scores of other commands, or that were deleted
             began = record.ended - record.seconds  # compared only without states: clocks differ, and are set back
-            needed = ((record.used.get(need), read(need)) for need in job.needs)
-            return all(
-                not other or (state == other.state if other.state else other.ended <= began) for state, other in needed
-            )
+            before = ((record.used.get(name), other) for name in job.after if (other := read(name)))
+            return all(state == other.state if other.state else other.ended <= began for state, other in before)
         used = ((state, read(need)) for need, state in record.used.items()) if self.mirror is None else ()
         return all(other is None or other.status != "done" or other.state in ("", state) for state, other in used)
 
@@ -248,11 +251,8 @@ class Records:
         """Return whether the files of a record are there, by their sizes alone."""
         if self.mirror is not None:
             return not self.changed_files(record)
-        for name, entry in record.files.items():
-            file = find(*anchored(self.workspace, name))
-            if file is None or file.stat().st_size != entry[0]:
-                return False
-        return True
+        found = ((find(*anchored(self.workspace, name)), entry[0]) for name, entry in record.files.items())
+        return all(file is not None and file.stat().st_size == size for file, size in found)
 
     @cached_property
     def _sizes(self) -> Mapping[str, int]:

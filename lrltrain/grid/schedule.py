@@ -39,7 +39,7 @@ class Schedule:
     """The state of a grid. `jobs` maps ids to jobs, each after the jobs it needs.
 
     A job that fails is retried up to `retries` times, unless retrying cannot help. The report covers whatever there is
-    when all other jobs have ended, and is written again if anything is new.
+    when all jobs before it have ended, and is written again if anything is new.
     """
 
     jobs: dict[str, Job]
@@ -56,7 +56,7 @@ class Schedule:
     def find_done(self, *, verify: bool) -> None:
         """Find the done jobs; `verify` reads every file. A report counts only if all jobs it needs are done."""
         for job in self.jobs.values():
-            is_current = job.kind != "report" or all(need in self.kept for need in job.needs)
+            is_current = job.kind != "report" or all(other in self.kept for other in job.after)
             record = self.records.done(job, verify=verify, known=self.done) if is_current else None
             if record is not None:
                 self.done[job.id] = record
@@ -130,14 +130,12 @@ class Schedule:
         return job not in self.done and job not in self.failed and job not in self.blocked
 
     def _can_start(self, job: Job) -> bool:
-        if job.kind == "report":
-            return not any(map(self._is_open, job.needs))
-        return all(need in self.done for need in job.needs)
+        return all(need in self.done for need in job.needs) and not any(map(self._is_open, job.after))
 
     def _reopen_dependents(self, made: str) -> None:
         """Queue again the done jobs that used something else than what a job they need has made now."""
         for job in self.jobs.values():
-            if job.id in self.done and made in job.needs and not self.records.is_done(job):
+            if job.id in self.done and made in job.before and not self.records.is_done(job):
                 del self.done[job.id]
                 self.kept.discard(job.id)
 
@@ -153,7 +151,7 @@ class Schedule:
         """Find the jobs that cannot start because a job they need has failed."""
         for job in self.jobs.values():
             is_blocked = any(need in self.failed or need in self.blocked for need in job.needs)
-            if is_blocked and job.kind != "report" and self._is_open(job.id):
+            if is_blocked and self._is_open(job.id):
                 self.blocked.add(job.id)
 
 

@@ -41,11 +41,11 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
         if (job_id := queue.pop()) not in ids:
             ids.add(job_id)
             queue += by_id[job_id].needs
-    selected = [job for job in everything if job.id in ids]
+    selected = []
     for job in everything:
-        if job.kind == "report":
-            partial = replace(job, needs=tuple(need for need in job.needs if need in ids))
-            selected.append(replace(partial, id=identity(partial)))
+        if job.id in ids or job.kind == "report":
+            partial = replace(job, after=tuple(other for other in job.after if other in ids))
+            selected.append(replace(partial, id=identity(partial)) if job.after else job)
     return selected
 
 

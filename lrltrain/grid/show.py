@@ -99,10 +99,22 @@ def ended(state: Schedule, total: int, record: Record) -> Text:
 def outcome(jobs: list[Job], state: Schedule, records: Records) -> Group:
     """Return a summary of a finished grid, with its failures and their logs."""
     kept = f", {len(state.kept):,} of them earlier" if state.kept else ""
-    lines = [f"{len(state.done):,} of {len(jobs):,} jobs done{kept}."]
+    lines: list[str | Text] = [f"{len(state.done):,} of {len(jobs):,} jobs done{kept}."]
     if state.blocked:
         lines.append(f"{len(state.blocked):,} wait for failed jobs.")
+    for job in jobs:
+        if job.kind == "report" and job.id in state.done and job.id not in state.kept:
+            lines += [Text(shown(line)) for line in notes_of(records.log(job.id))]
     return Group(*lines, *([failures(state.failed.values(), records)] if state.failed else []))
+
+
+def notes_of(log: Path) -> list[str]:
+    """Return the notes and warnings in the last part of a job's log, which is that of its last run."""
+    try:
+        text = log.read_text("utf-8", errors="replace")
+    except OSError:  # the job ran on another machine
+        return []
+    return [line for line in text.rpartition("\n-- ")[2].split("\n") if line.startswith(("note: ", "warning: "))]
 
 
 def failures(failed: Iterable[Record], records: Records) -> Table:
@@ -170,7 +182,7 @@ def _waiting(jobs: Iterable[Job], states: Mapping[str, str]) -> set[str]:
     waiting: set[str] = set()
     for job in jobs:
         lacks = any(states.get(need) == "failed" or need in waiting for need in job.needs)
-        if lacks and job.kind != "report" and states[job.id] == "left":
+        if lacks and states[job.id] == "left":
             waiting.add(job.id)
     return waiting
 

@@ -57,7 +57,11 @@ def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), log_with=list(trackers) or None, project_dir=folder)
     if trackers:
-        accelerator.init_trackers(folder.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        accelerator.init_trackers(
+            folder.name,
+            init_kwargs={"wandb": {"name": folder.parent.name, "dir": str(folder)}},  # the language
+        )
 
     def log(values: Mapping[str, float], step: int) -> None:
         accelerator.log(dict(values), step=step)

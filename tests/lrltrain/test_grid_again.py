@@ -16,6 +16,7 @@ import pytest
 
 from lrldata.errors import StorageError
 from lrldata.manifest import sealed, write_json
+from lrldata.paths import remove_tree
 from lrltrain.grid import act
 from lrltrain.grid.act import run_job
 from lrltrain.grid.identity import identity
@@ -23,7 +24,7 @@ from lrltrain.grid.job import Job
 from lrltrain.grid.local import GRACE
 from lrltrain.grid.records import Record, Records
 from lrltrain.grid.schedule import Schedule, run
-from lrltrain.grid.show import status, unfinished
+from lrltrain.grid.show import outcome, status, unfinished
 
 HOME = "adapters/mt/lrl-mini/conceptnet-lora"
 
@@ -33,7 +34,7 @@ def jobs_of_study() -> list[Job]:
     labels = {"lang": "mt", "source": "conceptnet", "model": "lrl-mini", "method": "lora"}
     fit = Job("fit", labels, {"base": "lrl-mini"}, (), "f" * 16)
     scores = [Job("eval", labels | {"task": task}, {}, (fit.id,), task[0] * 16) for task in ("add", "bed")]
-    return [fit, *scores, Job("report", {}, {}, tuple(job.id for job in scores), "c" * 16)]
+    return [fit, *scores, Job("report", {}, {}, id="c" * 16, after=tuple(job.id for job in scores))]
 
 
 def content_of(folder: Path) -> Any:
@@ -103,6 +104,34 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         return [name.split()[-1] for name in ran]
 
     return run_study
+
+
+def test_the_report_covers_scores_that_other_commands_add_or_delete(
+    study: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    assert study() == ["lora", "add", "bed", "report"]
+    assert study() == []
+    other = tmp_path / "scores/mt/lrl-mini/none/topic-sib200/seed-1"
+    other.mkdir(parents=True)
+    write_json(other / "manifest.json", {"kind": "task run"})
+    assert study() == ["report"]
+    assert study() == []
+    remove_tree(other)
+    assert study() == ["report"]
+
+
+def test_notes_of_the_last_report_are_shown(study: Callable[[], list[str]], tmp_path: Path) -> None:
+    study()
+    *jobs, report = jobs_of_study()
+    records = Records(tmp_path)
+    with records.log(report.id).open("a") as log:
+        log.write("-- report, later\nnote: 2 scores [b]are[/b] not compared.\nwarning: one more.\nother output\n")
+    state = Schedule({job.id: job for job in (*jobs, report)}, records)
+    state.done = {job.id: Record(job.id, job.name, "done") for job in (*jobs, report)}
+    shown = [str(line) for line in outcome([*jobs, report], state, records).renderables]
+    assert shown[1:] == ["note: 2 scores [b]are[/b] not compared.", "warning: one more."]
+    state.kept = set(state.done)
+    assert len(outcome([*jobs, report], state, records).renderables) == 1, "the report was not made now"
 
 
 def test_the_report_covers_a_score_that_failed_before(study: Callable[[], list[str]], tmp_path: Path) -> None:

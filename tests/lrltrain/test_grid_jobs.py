@@ -26,7 +26,8 @@ from lrltrain.grid.grid import check_libraries
 from lrltrain.grid.job import Job, job_of
 from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.options import EngineName
-from lrltrain.grid.records import Record, records_of
+from lrltrain.grid.records import Record, Records, records_of
+from lrltrain.grid.schedule import Schedule
 from lrltrain.grid.select import select
 from lrltrain.grid.show import status
 from lrltrain.training.loss import ROWS
@@ -155,6 +156,13 @@ def test_a_missing_library_is_named_before_any_job_starts(
     check_libraries([job for job in all_jobs if job.kind == "build"], EngineName.LOCAL)
     with pytest.raises(UsageError, match=message):
         check_libraries(all_jobs, engine)
+
+
+def test_a_missing_tracker_is_named_before_any_job_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job("fit", {}, {"tracker": ["wandb"]})
+    monkeypatch.setattr("lrltrain.config.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="wandb is not installed"):
+        check_libraries([job], EngineName.LOCAL)
 
 
 def test_a_part_can_be_selected_with_its_dependencies(tmp_path: Path) -> None:
@@ -386,6 +394,27 @@ def test_the_size_of_a_model_is_computed_from_its_configuration(
         model = AutoModel.from_config(config)
     assert shape.weights == pytest.approx(sum(parameter.numel() for parameter in model.parameters()), rel=0.02)
     assert weights is None or shape.weights == pytest.approx(weights, rel=0.05)
+
+
+def test_cards_are_published_after_all_scores_they_are_corrected_for(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path / "out")
+    recipe.write_text(recipe.read_text("utf-8") + '\n[push]\nnamespace = "my-org"\n', "utf-8")
+    all_jobs = jobs(recipe)
+    by_id = {job.id: job for job in all_jobs}
+    evals = {job.id for job in all_jobs if job.kind == "eval"}
+    pushes = [job for job in all_jobs if job.kind == "push"]
+    assert len(pushes) == 2
+    for push in pushes:
+        assert evals <= set(push.before)
+        assert {by_id[need].labels["lang"] for need in push.needs} == {push.labels["lang"]}
+        schedule = Schedule(by_id, Records(tmp_path))
+        schedule.done = dict.fromkeys(push.needs, Record("", "", "done"))
+        assert push not in schedule.ready()
+        schedule.failed = {job: Record(job, "", "failed") for job in push.after}  # of another language: does not block
+        schedule._block()  # noqa: SLF001
+        assert push in schedule.ready()
+    (push,) = (job for job in select(all_jobs, ["lang=bg"]) if job.kind == "push")
+    assert not push.after
 
 
 def test_a_recipe_cannot_choose_where_the_token_is_sent(tmp_path: Path) -> None:

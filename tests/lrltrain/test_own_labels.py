@@ -276,7 +276,7 @@ def test_numbers_are_labels_of_their_own_on_request(tmp_path: Path) -> None:
     assert open_task("topic", data, YORUBA, own_labels=True).own == ("0", "1", "2", "3")
 
 
-def test_files_of_a_set_have_one_format(tmp_path: Path) -> None:
+def test_files_of_a_set_have_one_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "test.txt").write_text("a note\n", "utf-8")
     data = write_splits(tmp_path, ".csv", as_csv(ROWS, ","))
     assert len(open_task("sentiment", data, YORUBA).splits["test"].labels) == len(ROWS)
@@ -285,6 +285,7 @@ def test_files_of_a_set_have_one_format(tmp_path: Path) -> None:
     for name, count in (("train.tsv", 2), ("dev.txt", 3), ("validation.tsv", 4), ("test.tsv", 2)):
         (lines / name).write_text("Ó dára.\tpositive\nKò dára.\tnegative\n" * count, "utf-8")
     assert len(open_task("sentiment", str(lines), YORUBA).splits["dev"].labels) == 6
+    assert "dev.txt: is read, and not validation.tsv." in capsys.readouterr().err
 
 
 def test_empty_fields_of_a_table_are_skipped_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
