@@ -46,8 +46,9 @@ def report_command(
         reported = report(folder, out, against=Reference(against))
     if warning := unfinished(folder):
         note(f"note: {warning}, so tables may lack scores; `lrltrain status {workspace}` lists them.")
-    summary = f"{reported.scores} scores; of {reported.compared} comparisons, {reported.gains} are gains and "
-    summary += f"{reported.losses} are losses that exceed chance.\n"
+    gains, losses = f"{reported.gains:,} gain{'s' * (reported.gains != 1)}", f"{reported.losses:,} loss"
+    summary = f"{reported.scores:,} scores, {reported.compared:,} comparisons; more than chance: {gains} and {losses}"
+    summary += f"{'es' * (reported.losses != 1)}.\n"
     summary += f"{reported.page}: open it in a browser; it works offline."
     written = printable((reported.page.parent / "results.md").read_text("utf-8").rstrip())
     tables = Text(written) if Screen().width == UNLIMITED else Markdown(written)  # Markdown centres titles

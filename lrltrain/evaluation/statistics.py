@@ -1,11 +1,12 @@
-"""Statistics of scores: means over seeds, intervals over items, and tests of whether a difference is chance. Pure.
+"""Statistics of scores: means over seeds and intervals over items. Pure.
 
 F1 scores are computed from sums of counts over items, so that resampling the items is a single matrix product.
 Randomness is seeded: the same counts give the same numbers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ _NORMAL = 1.959964  # quantile for 95 %
 # has them, but cards are also made on machines without SciPy.
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 8: 2.306, 15: 2.131, 30: 2.042, np.inf: _NORMAL}
 _AT_ONCE = 4_000_000  # weights held in memory at once: 16 MB
-_EXACT = 14  # differences; for at most this many, all signs are tried
 
 Floats = NDArray[np.float64]
 Spans = set[tuple[str, int, int]]  # entities: type, first word, last word + 1
@@ -127,8 +127,13 @@ def label_counts(gold: Sequence[str], predicted: Sequence[Sequence[str | None]],
 def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[Sequence[str | None] | None]]) -> Counts:
     """Count entities in tags (items, words) and (seeds, items, words); a right one has the same ends and type."""
     counts = np.zeros((len(gold), len(predicted), 1, 3), np.float32)
+    sizes = [len(spans(tags)) for tags in gold]
     for seed, tags_of_seed in enumerate(predicted):
-        for item, (expected, guessed) in enumerate(map(paired_spans, gold, tags_of_seed)):
+        for item, tags in enumerate(tags_of_seed):
+            if tags == gold[item]:  # of most items, which are right
+                counts[item, seed, 0] = sizes[item]
+                continue
+            expected, guessed = paired_spans(gold[item], tags)
             counts[item, seed, 0] = len(expected & guessed), len(guessed), len(expected)
     return counts
 
@@ -187,93 +192,33 @@ def bootstrap(counts: Counts, resamples: int, seed: int) -> Floats:
     Efron 1979. The same seed draws the same items, so two methods on one test set can be compared by resample.
     """
     items = len(counts)
+    if resamples * items <= _AT_ONCE:
+        return f1(_weighted(_drawn_once(resamples, items, seed), counts)).mean(-1)
     generator = np.random.default_rng(seed)
-    means = []
-    for count in _chunks(resamples, items):
-        rows = generator.integers(0, items, (count, items)) + items * np.arange(count)[:, None]
-        weights = np.bincount(rows.ravel(), minlength=count * items).reshape(count, items)
-        means.append(f1(_weighted(weights, counts)).mean(-1))
+    means = [f1(_weighted(_drawn(generator, count, items), counts)).mean(-1) for count in chunks(resamples, items)]
     return np.concatenate(means)
 
 
-def randomization(one: Counts, other: Counts, times: int, seed: int) -> float:
-    """Return the two-sided p of the paired approximate randomization test between two methods on the same items.
-
-    Noreen 1989: for each item, the predictions of both methods are exchanged or not, for all seeds together. p is the
-    share of exchanges that move the F1 scores, averaged over seeds, at least as far apart as observed: with k of them,
-    (1 + k) / (1 + `times`). After ENOUGH of these, the test ends early (Besag and Clifford 1991).
-    """
-    items = len(one)
+@lru_cache(maxsize=2)
+def _drawn_once(resamples: int, items: int, seed: int) -> NDArray[np.float32]:
+    """Return how often each item is in each resample; the next method on the same test set has the same ones."""
     generator = np.random.default_rng(seed)
-    one_sums, other_sums = one.sum(0, dtype=np.float64), other.sum(0, dtype=np.float64)
-    observed = abs(f1(one_sums).mean() - f1(other_sums).mean())
-
-    def count_extreme(count: int) -> int:
-        change = _weighted(_coins(generator, count, items), other - one)
-        distances = np.abs(f1(one_sums + change).mean(-1) - f1(other_sums - change).mean(-1))
-        return int((distances >= observed - 1e-12).sum())
-
-    return _share(count_extreme, times, items)
+    return np.concatenate([_drawn(generator, count, items) for count in chunks(resamples, items)])
 
 
-def sign_flips(differences: Floats, times: int, seed: int) -> float:
-    """Return p of the same test for a mean of differences (items,), where exchanging two values flips a sign.
-
-    For few items, all signs are tried, and p is exact.
-    """
-    generator, items = np.random.default_rng(seed), len(differences)
-    total = float(differences.sum())
-
-    def count_extreme(flipped: NDArray[np.integer]) -> int:
-        # This allocates only one array as large as the coins.
-        totals = total - 2.0 * (flipped.astype(np.float64) @ differences)
-        return int((np.abs(totals) >= abs(total) * (1 - 1e-12)).sum())
-
-    if items <= _EXACT:
-        return count_extreme(np.arange(2**items)[:, None] >> np.arange(items) & 1) / 2**items
-    return _share(lambda count: count_extreme(_coins(generator, count, items)), times, items)
+def _drawn(generator: np.random.Generator, count: int, items: int) -> NDArray[np.float32]:
+    rows = generator.integers(0, items, (count, items)) + items * np.arange(count)[:, None]
+    return np.bincount(rows.ravel(), minlength=count * items).reshape(count, items).astype(np.float32)
 
 
-def _share(count_extreme: Callable[[int], int], times: int, items: int) -> float:
-    """Return the share of exchanges that are at least as extreme; `count_extreme` counts these in so many exchanges."""
-    extreme = done = 0
-    for count in _chunks(times, items):
-        extreme, done = extreme + count_extreme(count), done + count
-        if extreme >= ENOUGH:
-            break
-    return (1 + extreme) / (1 + done)
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Correct the p of many comparisons so that the chance of even one false gain among all of them is ALPHA.
-
-    Holm 1979: the smallest is multiplied by their number, the next by one less, and none is below the one before it.
-    """
-    corrected = [0.0] * len(ps)
-    highest = 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        highest = max(highest, min(1.0, ps[index] * (len(ps) - rank)))
-        corrected[index] = highest
-    return corrected
-
-
-def exchanges_for(comparisons: int) -> int:
-    """Return the number of exchanges with which a clear difference can stay below ALPHA after the correction."""
-    return max(9_999, round(2 * comparisons / ALPHA) - 1)
-
-
-def _weighted(weights: NDArray[np.integer], counts: Counts) -> NDArray[np.float64]:
+def _weighted(weights: NDArray[np.float32], counts: Counts) -> NDArray[np.float64]:
     """Return sums of counts weighted by item: (resamples, items) and (items, ...) give (resamples, ...)."""
     flat = counts.reshape(len(counts), -1)
-    return (weights.astype(np.float32) @ flat).reshape(len(weights), *counts.shape[1:]).astype(np.float64)
+    return (weights @ flat).reshape(len(weights), *counts.shape[1:]).astype(np.float64)
 
 
-def _coins(generator: np.random.Generator, count: int, items: int) -> NDArray[np.uint8]:
-    """Toss coins: return (count, items) of 0 and 1."""
-    return np.unpackbits(generator.integers(0, 256, (count, -(-items // 8)), np.uint8), axis=1, count=items)
-
-
-def _chunks(total: int, items: int) -> Iterator[int]:
+def chunks(total: int, items: int) -> Iterator[int]:
+    """Yield the sizes of parts of resamples or exchanges of so many items that fit in memory at once."""
     size = max(1, min(2 * ENOUGH, _AT_ONCE // max(1, items)))
     for start in range(0, total, size):
         yield min(size, total - start)

@@ -8,7 +8,8 @@ import numpy as np
 
 from lrldata.errors import LanguageError
 from lrldata.language import find
-from lrltrain.evaluation.statistics import ALPHA, Floats, Interval, exchanges_for, holm, mirrored, sign_flips
+from lrltrain.evaluation.significance import exchanges_for, holm, sign_flips
+from lrltrain.evaluation.statistics import ALPHA, Floats, Interval, mirrored
 from lrltrain.reporting.sizes import CORPORA, corpus_of, size_of
 from lrltrain.reporting.tables import Cell, Column, Row, Table
 

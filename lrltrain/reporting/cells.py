@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lrldata.layout import score_path
 from lrltrain.evaluation.record import runs_in
-from lrltrain.evaluation.statistics import exchanges_for
+from lrltrain.evaluation.significance import exchanges_for
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected, own_sets

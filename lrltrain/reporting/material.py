@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,15 @@ class WorkspaceContents:
 
     def train_bytes(self, language: str, source: str | None) -> int | None:
         """Return `bytes_of` the adapters of a language and source; None if it is unknown or they differ."""
-        adapters = [adapter for adapter in self.adapters if (adapter.language, adapter.source) == (language, source)]
-        sizes = set(map(self.bytes_of, adapters))
-        return sizes.pop() if len(sizes) == 1 else None
+        sizes = self._sizes.get((language, source), set())
+        return next(iter(sizes)) if len(sizes) == 1 else None
+
+    @cached_property
+    def _sizes(self) -> dict[tuple[str, str | None], set[int | None]]:
+        sizes: dict[tuple[str, str | None], set[int | None]] = {}
+        for adapter in self.adapters:
+            sizes.setdefault((adapter.language, adapter.source), set()).add(self.bytes_of(adapter))
+        return sizes
 
 
 def read_material(workspace: Path) -> WorkspaceContents:

@@ -28,6 +28,7 @@ from lrldata.versions import is_other_version, versions_of
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
+from lrltrain.evaluation.significance import several_sign_flips
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
 from lrltrain.reporting.current import (
@@ -129,15 +130,14 @@ def read_perplexities(
         results = joined("perplexities", results, _join_key, _join)
     if against != BASE_MODEL:
         results = [_compare_with(result, results, against, resamples) for result in results]
-    return [_tested_by_sentence(result, times) for result in results]
+    compared = ((number, result.apart) for number, result in enumerate(results) if result.cell.against is not None)
+    ps = several_sign_flips({number: apart for number, apart in compared if apart is not None}, times, seed=0)
+    return [_with_p(result.cell, ps.get(number)) for number, result in enumerate(results)]
 
 
-def _tested_by_sentence(result: PerplexityCell, times: int) -> Cell:
-    cell, differences = result.cell, result.apart
+def _with_p(cell: Cell, p: float | None) -> Cell:
     cell = replace(cell, runs=cell.runs or ((None, None, cell.score.value),))
-    if cell.against is None or differences is None:
-        return cell
-    return replace(cell, against=replace(cell.against, p=statistics.sign_flips(differences, times, seed=0)))
+    return cell if cell.against is None or p is None else replace(cell, against=replace(cell.against, p=p))
 
 
 def _join_key(result: PerplexityCell) -> tuple[Row, Hashable]:

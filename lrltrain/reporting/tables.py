@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from lrldata.language import languages
-from lrltrain.evaluation import statistics
 from lrltrain.evaluation.record import OF_TASK, TASKS
+from lrltrain.evaluation.significance import holm
 from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
 NONE = "none"  # the method without a language adapter, which is the default reference
@@ -176,7 +176,7 @@ def own_columns(scored: Iterable[tuple[str, Column]]) -> set[Column]:
 
 def corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """Correct the p-values of all comparisons of a report as one family (Holm)."""
-    p_values = iter(statistics.holm([cell.against.p for cell in cells if cell.against]))
+    p_values = iter(holm([cell.against.p for cell in cells if cell.against]))
     return tuple(
         replace(cell, against=replace(cell.against, p_corrected=next(p_values))) if cell.against else cell
         for cell in cells

@@ -1,15 +1,12 @@
 """Task runs as cells of the table: scored, and compared with the base model without an adapter. IO."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-import polars as pl
 from xxhash import xxh3_64_intdigest
 
 from lrldata.errors import StorageError
@@ -23,44 +20,10 @@ from lrltrain.reporting.current import SHOWN, current_runs, made_at, note_conten
 from lrltrain.reporting.data_names import Key, content_of, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
 from lrltrain.reporting.tables import OWN, Cell, Column, Comparison, Row, own_columns, variant_of
-from lrltrain.reporting.train_seeds import joined, matched, seed_of
+from lrltrain.reporting.task_groups import Group, p_of_groups, paired_runs, seed_of_set
+from lrltrain.reporting.train_seeds import joined, seed_of
 
 _RUN_AGAIN = "Run the task again with --overwrite."
-
-
-@dataclass(frozen=True)
-class Group:
-    """The runs of one method on one test set that differ only in seeds: the task's, and the adapter's."""
-
-    row: Row
-    column: Column
-    runs: tuple[Run, ...]
-    labels: tuple[str, ...]
-    adapters: tuple[int, ...] = ()  # the training seed of each run's adapter, if there are several
-
-    @cached_property
-    def places(self) -> dict[tuple[int, int], int]:
-        """Return the index of each run by the seeds of its adapter (0 if there is only one) and its task."""
-        adapters = self.adapters or (0,) * len(self.runs)
-        return {pair: place for place, pair in enumerate(zip(adapters, self.seeds, strict=True))}
-
-    @cached_property
-    def gold(self) -> pl.Series:
-        """Return the gold label of each item."""
-        return self.runs[0].predictions["gold"]
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        """Return the seeds of the task, in the order of the runs."""
-        return tuple(run.seed for run in self.runs)
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Count the predictions of each seed, (items, seeds, classes, 3), with the same classes for all methods."""
-        predicted = [run.predictions["predicted"].to_list() for run in self.runs]
-        if self.column.task == "ner":
-            return statistics.span_counts(self.gold.to_list(), predicted)
-        return statistics.label_counts(self.gold.to_list(), predicted, self.labels)
 
 
 def read_tasks(
@@ -75,14 +38,19 @@ def read_tasks(
     groups = _groups(runs, together=together)
     if together:
         groups = joined("task scores", groups, _join_key, _join)
-    candidates = {id(group): _candidates(group, groups, against) for group in groups}
+    by_set: dict[Hashable, list[Group]] = {}
+    for group in groups:
+        by_set.setdefault((group.row.language, group.column), []).append(group)
+    candidates = {id(group): _candidates(group, by_set[group.row.language, group.column], against) for group in groups}
     pairs = [(group, _reference_for(group, candidates[id(group)], against)) for group in groups]
     _note_uncompared([group for group, base in pairs if base is None and candidates[id(group)]], against)
     _note_fewer_seeds(
-        [group for group, base in pairs if base and len({*_paired_runs(group, base)[0]}) < len(group.runs)]
+        [group for group, base in pairs if base and len({*paired_runs(group, base)[0]}) < len(group.runs)]
     )
-    resampled = {id(group): _resample(group, group.counts, resamples) for group in groups}
-    return [_cell(group, base, resampled, resamples, times) for group, base in pairs]
+    in_sets = [group for members in by_set.values() for group in members]  # those of a set share their resamples
+    resampled = {id(group): _resample(group, group.counts, resamples) for group in in_sets}
+    ps = p_of_groups(pairs, times)
+    return [_cell(group, base, resampled, resamples, ps) for group, base in pairs]
 
 
 def _groups(runs: Iterable[Run], *, together: bool) -> list[Group]:
@@ -232,13 +200,15 @@ def _note_fewer_seeds(groups: Sequence[Group]) -> None:
         note(f"note: these changes leave out seeds that their reference lacks: {', '.join(examples)}{more}.")
 
 
-def _cell(group: Group, base: Group | None, resampled: Mapping[int, Floats], resamples: int, times: int) -> Cell:
+def _cell(
+    group: Group, base: Group | None, resampled: Mapping[int, Floats], resamples: int, ps: Mapping[int, float]
+) -> Cell:
     by_seed = statistics.by_seed(group.counts).tolist()
     resamples_of_group = resampled[id(group)]
     values_by_seed = _values_by_seed(group, group.counts, range(len(group.runs)))
     wider = statistics.widening(resamples_of_group, values_by_seed)
     score = statistics.percentiles(fmean(by_seed), resamples_of_group, 0.0, 1.0, wider)
-    against = _compare(group, base, resampled, resamples, times) if base else None
+    against = _compare(group, base, resampled, resamples, ps) if base else None
     sd = statistics.deviation(values_by_seed.tolist())
     train_seeds = group.adapters or (None,) * len(group.runs)
     return Cell(
@@ -260,9 +230,11 @@ def _values_by_seed(group: Group, counts: Counts, places: Sequence[int]) -> Floa
     )
 
 
-def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resamples: int, times: int) -> Comparison:
+def _compare(
+    group: Group, base: Group, resampled: Mapping[int, Floats], resamples: int, ps: Mapping[int, float]
+) -> Comparison:
     """Compare paired runs. A run counts as often as it is paired, but its seed is resampled only once."""
-    places, paired = _paired_runs(group, base)
+    places, paired = paired_runs(group, base)
     counts, base_counts = group.counts[:, places], base.counts[:, paired]
     own_places, base_places = sorted(set(places)), sorted(set(paired))
     own_resamples = (
@@ -276,45 +248,19 @@ def _compare(group: Group, base: Group, resampled: Mapping[int, Floats], resampl
         else _resample(base, base.counts[:, base_places], resamples, base_places)
     )
     value = float(statistics.by_seed(counts).mean() - statistics.by_seed(base_counts).mean())
-    p = statistics.randomization(counts, base_counts, times, _seed(group))
     differences = own_resamples - base_resamples
     by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_places), (base, base_places)))
     wider = statistics.widening(differences, *(_values_by_seed(*arguments) for arguments in by_seed))
     change = statistics.percentiles(value, differences, -1.0, 1.0, wider)
     runs = len(own_places) if len(own_places) < len(group.runs) else None
-    return Comparison(change, p, runs=runs, resampled=differences)
-
-
-def _paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:
-    """Return the indexes of the runs of both groups that are compared: those with the same seeds.
-
-    A single adapter is compared with each of several, and so is a single run of another base model. Without any shared
-    seed, each run is compared with each.
-    """
-    adapters = matched(*([adapter for adapter, _ in side.places] for side in (group, base)), single=True)
-    seeds = matched(group.seeds, base.seeds, single=group.row.base != base.row.base)
-    pairs = [
-        ((adapter, seed), (base_adapter, base_seed)) for adapter, base_adapter in adapters for seed, base_seed in seeds
-    ]
-    indexes = [
-        (group.places[key], base.places[base_key])
-        for key, base_key in pairs
-        if key in group.places and base_key in base.places
-    ]
-    own_places, base_places = zip(*indexes or product(range(len(group.runs)), range(len(base.runs))), strict=True)
-    return list(own_places), list(base_places)
+    return Comparison(change, ps[id(group)], runs=runs, resampled=differences)
 
 
 def _resample(group: Group, counts: Counts, resamples: int, places: Sequence[int] | None = None) -> Floats:
     """Resample items, identically for all methods on a test set, and the seeds of each method."""
     values_by_seed = _values_by_seed(group, counts, range(len(group.runs)) if places is None else places)
-    items = statistics.bootstrap(counts, resamples, _seed(group))
+    items = statistics.bootstrap(counts, resamples, seed_of_set(group))
     method_seed = xxh3_64_intdigest(
         "\0".join((*group.row[:3], str(group.row.source), group.row.variant, *group.column)).encode()
     )
     return statistics.with_seeds(items, values_by_seed, method_seed)
-
-
-def _seed(group: Group) -> int:
-    """Return the random seed of a test set: all methods share it, so they are compared on the same resamples."""
-    return xxh3_64_intdigest("\0".join((group.row.language, *group.column)).encode())

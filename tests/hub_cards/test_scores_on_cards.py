@@ -34,7 +34,7 @@ from hub_cards.publish.state import RemoteRepository
 from lrldata.errors import PublishError, StorageError
 from lrldata.manifest import file_entry, sealed
 from lrldata.progress import Progress
-from lrltrain.evaluation.statistics import exchanges_for
+from lrltrain.evaluation.significance import exchanges_for
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.tables import RESAMPLES, Cell, corrected
 from lrltrain.reporting.task_cells import read_tasks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lrltrain.evaluation import statistics
+from lrltrain.evaluation import significance, statistics
 from lrltrain.evaluation.correlation import correlate
 from lrltrain.evaluation.statistics import ALPHA, Counts
 
@@ -174,10 +174,10 @@ def test_few_seeds_widen_an_interval_as_much_as_student_s_t() -> None:
 def test_a_test_that_stops_early_gives_the_same_p() -> None:
     generator = np.random.default_rng(3)
     differences = generator.normal(0.1, 1, 60)
-    early, whole = (statistics.sign_flips(differences, exchanges, seed=1) for exchanges in (400_000, 1_900))
+    early, whole = (significance.sign_flips(differences, exchanges, seed=1) for exchanges in (400_000, 1_900))
     assert early == pytest.approx(whole, rel=0.15)
     started = time.process_time()
-    assert statistics.sign_flips(np.tile([1.0, -1.0], 500), 20_000_000, seed=1) == 1
+    assert significance.sign_flips(np.tile([1.0, -1.0], 500), 20_000_000, seed=1) == 1
     assert time.process_time() - started < 5, "it stops as soon as p is known to be large"
 
 
@@ -191,7 +191,7 @@ def test_p_is_uniform_if_two_methods_are_equally_good() -> None:
             for _ in range(2)
         ]
         p_values.append(
-            statistics.randomization(count_labels(gold, first), count_labels(gold, second), 299, seed=trial)
+            significance.randomization(count_labels(gold, first), count_labels(gold, second), 299, seed=trial)
         )
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
     assert np.mean([p < ALPHA for p in p_values]) < 0.12
@@ -204,9 +204,25 @@ def test_p_is_small_for_different_methods_and_one_for_identical_predictions() ->
         [label if generator.random() < 0.5 else LABELS[generator.integers(0, 4)] for label in gold] for _ in range(2)
     ]
     first, second = count_labels(gold, good), count_labels(gold, bad)
-    assert statistics.randomization(first, second, 999, seed=0) == 1 / 1000
-    assert statistics.randomization(second, first, 999, seed=0) == 1 / 1000
-    assert statistics.randomization(first, first, 999, seed=0) == 1
+    assert significance.randomization(first, second, 999, seed=0) == 1 / 1000
+    assert significance.randomization(second, first, 999, seed=0) == 1 / 1000
+    assert significance.randomization(first, first, 999, seed=0) == 1
+
+
+def test_comparisons_made_together_have_the_p_of_each_alone() -> None:
+    generator = np.random.default_rng(8)
+    gold, good = noisy(generator, 150, 0.8)
+    pairs = []
+    for share, seeds in ((0.75, 2), (0.5, 1)):
+        worse = [[label if generator.random() < share else LABELS[0] for label in gold] for _ in range(seeds)]
+        pairs.append((count_labels(gold, good[:seeds]), count_labels(gold, worse)))
+    pairs.append((pairs[0][0], pairs[0][0]))  # identical: ends at once
+    alone = [significance.randomization(one, other, 9_999, seed=3) for one, other in pairs]
+    assert significance.randomizations(pairs, 9_999, seed=3) == alone
+    assert alone[1] < 0.001 < alone[0] < alone[2] == 1
+    differences = {7: generator.normal(0.1, 1, 60), 2: generator.normal(0.5, 1, 60), 5: np.ones(4)}
+    ps = significance.several_sign_flips(differences, 9_999, seed=1)
+    assert ps == {number: significance.sign_flips(values, 9_999, seed=1) for number, values in differences.items()}
 
 
 def test_p_from_random_exchanges_approximates_p_from_all_exchanges() -> None:
@@ -214,25 +230,25 @@ def test_p_from_random_exchanges_approximates_p_from_all_exchanges() -> None:
     # apart again: those that exchange all or none of the four items that differ.
     gold, none = ["a"] * 5, ["a", None, None, None, None]
     counts = count_labels(gold, [gold]), count_labels(gold, [none])
-    assert statistics.randomization(*counts, 20_000, seed=1) == pytest.approx(4 / 32, abs=0.01)
+    assert significance.randomization(*counts, 20_000, seed=1) == pytest.approx(4 / 32, abs=0.01)
 
 
 def test_sign_flips_are_exact_for_a_few_differences() -> None:
     # With equal differences, 2 of the 2**4 sign assignments are as extreme.
-    assert statistics.sign_flips(np.ones(4), 20_000, seed=1) == 1 / 8
-    assert statistics.sign_flips(np.array([1.0, 2, 3]), 99, seed=1) == 1 / 4
-    assert statistics.sign_flips(np.zeros(4), 99, seed=1) == 1
+    assert significance.sign_flips(np.ones(4), 20_000, seed=1) == 1 / 8
+    assert significance.sign_flips(np.array([1.0, 2, 3]), 99, seed=1) == 1 / 4
+    assert significance.sign_flips(np.zeros(4), 99, seed=1) == 1
 
 
 def test_holm_agrees_with_a_textbook_example() -> None:
-    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert statistics.holm([0.9, 0.6]) == [1, 1]
-    assert statistics.holm([]) == []
+    assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.holm([0.9, 0.6]) == [1, 1]
+    assert significance.holm([]) == []
 
 
 def test_many_comparisons_leave_room_for_a_gain() -> None:
     for comparisons in (1, 10, 600):
-        assert comparisons / (statistics.exchanges_for(comparisons) + 1) <= ALPHA / 2
+        assert comparisons / (significance.exchanges_for(comparisons) + 1) <= ALPHA / 2
 
 
 def test_one_seed_has_no_standard_deviation() -> None:

@@ -17,7 +17,7 @@ import polars as pl
 
 from lrldata.language import languages
 from lrldata.progress import Progress
-from lrltrain.evaluation import statistics
+from lrltrain.evaluation import significance, statistics
 from lrltrain.evaluation.items import LABELS
 from lrltrain.evaluation.record import Run, runs_in
 from lrltrain.evaluation.statistics import Counts
@@ -95,13 +95,13 @@ def encoder_table(gpt: dict[str, Run], others: Iterable[Run]) -> str:
     rows = []
     for (base, method, _, language), runs in groups.items():
         ours, theirs = counts(runs), counts([gpt[language]])
-        p = statistics.randomization(ours, theirs, statistics.exchanges_for(len(groups)), 0)
+        p = significance.randomization(ours, theirs, significance.exchanges_for(len(groups)), 0)
         resampled = statistics.with_seeds(statistics.bootstrap(ours, 1_000, 0), statistics.by_seed(ours), 0)
         resampled_differences = resampled - statistics.bootstrap(theirs, 1_000, 0)
         widening = statistics.widening(resampled_differences, statistics.by_seed(ours))
         change = statistics.percentiles(_f1(ours) - _f1(theirs), resampled_differences, -1.0, 1.0, widening)
         rows.append((base, method, language, len(runs), _f1(ours), _f1(theirs), change, p))
-    corrected = statistics.holm([row[-1] for row in rows])
+    corrected = significance.holm([row[-1] for row in rows])
     headings = ("model", "method", "language", "seeds", "F1", "gpt-4, strict", "difference (95 % CI)", "corrected p")
     lines = [_row(*headings), _row("---", "---", "---", *["---:"] * 5)]
     for (base, method, language, seeds, f1, gpt_f1, change, _), p in zip(rows, corrected, strict=True):
