@@ -53,12 +53,13 @@ def _reads_padding(model: Any) -> bool:
     text = torch.tensor([[words // part for part in (5, 4, 11, 7, 3)]])
     padding = torch.full_like(text, getattr(model.config.get_text_config(), "pad_token_id", None) or 0)
     mask = torch.cat([torch.ones_like(text), torch.zeros_like(text)], dim=1)
-    alone = model(input_ids=text).logits.float()
-    padded, followed = (
-        model(input_ids=torch.cat([text, rest], dim=1), attention_mask=mask).logits[:, : text.shape[1]].float()
-        for rest in (padding, text.flip(1))
-    )
-    return _differ(padded, alone if model.dtype == torch.float32 else followed)
+
+    def followed_by(rest: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=torch.cat([text, rest], dim=1), attention_mask=mask).logits
+        return logits[:, : text.shape[1]].float()
+
+    other = model(input_ids=text).logits if model.dtype == torch.float32 else followed_by(text.flip(1))
+    return _differ(followed_by(padding), other)
 
 
 def _differ(logits: torch.Tensor, others: torch.Tensor) -> bool:

@@ -44,13 +44,14 @@ def add_earlier_keys(folder: Path) -> None:
 
     They are left out if they would change how this version reads it, as for some types of models.
     """
-    written, before = (folder / _CONFIG).read_text("utf-8"), _read(folder)
+    written = (folder / _CONFIG).read_text("utf-8")
     values = json.loads(written)
     configs = [part for part in (values, values.get("text_config")) if isinstance(part, dict)]
     rotary = [part for part in configs if isinstance(part.get("rope_parameters"), dict)]
     for part in rotary:
         part.update(earlier_keys(str(part.get("model_type")), part["rope_parameters"]))
     if rotary:
+        before = _read(folder)
         write_json(folder / _CONFIG, values)
         if _read(folder) != before:
             write_text(folder / _CONFIG, written)
