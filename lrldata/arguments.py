@@ -68,10 +68,14 @@ def plain(value: Any) -> Any:
 
 def is_several(value: Any) -> bool:
     """Return whether an argument holds several values: a list, a generator, an array, but not text or a table."""
-    is_table = hasattr(value, "columns") or hasattr(value, "column_names")  # of data frames and of `datasets`
     return isinstance(value, Iterable) and not (
-        is_table or isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
+        is_table(value) or isinstance(value, str | bytes | Mapping | PathLike | BaseModel)
     )
+
+
+def is_table(value: Any) -> bool:
+    """Return whether an argument is a data frame or an object of `datasets`, whose rows are not arguments."""
+    return hasattr(value, "columns") or hasattr(value, "column_names")
 
 
 def _is_list(annotation: Any) -> bool:

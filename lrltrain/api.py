@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from lrldata.arguments import call_of, is_several, naming_arguments, plain, with_options
+from lrldata.arguments import call_of, is_several, is_table, naming_arguments, plain, with_options
 from lrldata.errors import DivergedError, UsageError
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
@@ -38,7 +38,8 @@ def fit(data: Several, **options: Unpack[FitOptions]) -> "list[Adapter]": ...
 def fit(data: Any, **options: Any) -> Any:
     """Train an adapter on a dataset, or several adapters together.
 
-    Adapters that are trained together share only the dropout that is drawn; with `group=1`, each is trained by itself.
+    Adapters that are trained together share the base model's dropout, so each differs a little from one that is trained
+    alone; with `group=1`, each is.
     An interrupted run resumes from its last checkpoint when `fit` is called again with the same arguments. An existing,
     unchanged adapter is left alone.
 
@@ -96,8 +97,7 @@ def fit(data: Any, **options: Any) -> Any:
 
 def _shown(value: object) -> str:
     """Return a wrong argument as text; of a table, its type."""
-    is_table = hasattr(value, "columns") or hasattr(value, "column_names")
-    return type(value).__name__ if is_table else f"{value!r:.60}"
+    return type(value).__name__ if is_table(value) else f"{value!r:.60}"
 
 
 def _data_options(data: Dataset | Language | AnyPath, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def evaluate(
     Results of an earlier call with the same arguments are read from disk.
 
     Args:
-        adapter: An adapter returned by `fit`, the folder of one, or a list of these; None measures only the model
-            `base`.
+        adapter: An adapter returned by `fit`, the folder that `fit` wrote, or a list of these; None measures only the
+            model `base`.
         **options: The options of `lrltrain eval`. If an adapter is in a workspace, `out` defaults to that workspace.
             Without `data`, the perplexity of an adapter returned by `fit` is measured on the test split of its training
             dataset, without network access, and any other on FLORES-200 from the Hub. The frame's column `data` names
