@@ -170,6 +170,13 @@ def size(count: int | None) -> str:
     return f"{count} B"
 
 
+def percentage(share: float) -> str:
+    """Format a share for people, with more digits if it is small; a share that is not zero never looks like zero."""
+    if 0 < share < 0.0001:
+        return "<0.01%"
+    return f"{share:.1%}" if share >= 0.001 or share == 0 else f"{share:.2%}"
+
+
 def styled(text: str, style: str) -> Text:
     """Return a text in a Rich style, e.g. `bold`."""
     return Text(shown(text), style)

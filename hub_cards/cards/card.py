@@ -173,6 +173,13 @@ def same(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
+def as_list(value: Any) -> list[Any]:
+    """Return a value of metadata as a list: most keys may hold one value, a list or nothing."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
 def mark(name: str, body: str) -> str:
     """Return a section between its markers."""
     return f"{BEGIN.format(name)}\n{body}\n{END.format(name)}"

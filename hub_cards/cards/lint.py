@@ -13,7 +13,7 @@ from reprlib import Repr
 from typing import Any
 from urllib.parse import unquote
 
-from hub_cards.cards.card import CardError, read, replace_section
+from hub_cards.cards.card import CardError, as_list, read, replace_section
 
 LONGEST_ID = 96
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
@@ -70,7 +70,7 @@ def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     yield from _values(metadata)
     yield from _licence(metadata)
     for key in ("base_model", "datasets", "source_datasets"):
-        for identifier in _listed(metadata.get(key)):
+        for identifier in as_list(metadata.get(key)):
             if not is_repository(identifier) and not (
                 key == "source_datasets" and str(identifier).startswith("extended")
             ):
@@ -88,9 +88,9 @@ def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 def _values(metadata: Mapping[str, Any]) -> Iterator[str]:
     accepted = rules()
-    if not _listed(metadata.get("language")):
+    if not as_list(metadata.get("language")):
         yield "language: missing"
-    for code in _listed(metadata.get("language")):
+    for code in as_list(metadata.get("language")):
         if code is False:
             yield 'language: `no` is a boolean in YAML; write "no"'
         elif not _is_one_of(code, accepted["languages"]) and code not in ("code", "multilingual"):
@@ -98,11 +98,11 @@ def _values(metadata: Mapping[str, Any]) -> Iterator[str]:
     for key, names in _VALUES.items():
         yield from (
             f"{key}: the Hub does not know {_shown(value)}"
-            for value in _listed(metadata.get(key))
+            for value in as_list(metadata.get(key))
             if not _is_one_of(value, accepted[names])
         )
     for key in _TAGS_OF_TEXT:
-        if not all(isinstance(value, str) for value in _listed(metadata.get(key))):
+        if not all(isinstance(value, str) for value in as_list(metadata.get(key))):
             yield f"{key}: must be a string or a list of strings"
     for key in ("pretty_name", "library_name"):
         if key in metadata and not (isinstance(metadata[key], str) and metadata[key].strip()):
@@ -110,7 +110,7 @@ def _values(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _licence(metadata: Mapping[str, Any]) -> Iterator[str]:
-    licences = _listed(metadata.get("license"))
+    licences = as_list(metadata.get("license"))
     if not licences:
         yield "license: missing"
     for licence in licences:
@@ -135,7 +135,7 @@ def _configurations(metadata: Mapping[str, Any]) -> Iterator[str]:
         patterns = entry.get("data_files")
         if not isinstance(patterns, list) or not patterns:
             yield f"configs: {_shown(entry['config_name'])} has no data_files"
-    yield from _descriptions(dict.fromkeys(names), _listed(metadata.get("dataset_info")))
+    yield from _descriptions(dict.fromkeys(names), as_list(metadata.get("dataset_info")))
 
 
 def _descriptions(names: Collection[str], entries: list[Any]) -> Iterator[str]:
@@ -207,9 +207,3 @@ def _of_text(body: str, present: Collection[str] | None) -> Iterator[str]:
 
 def _is_one_of(value: object, names: Collection[str]) -> bool:
     return isinstance(value, str) and value in names
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]

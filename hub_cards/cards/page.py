@@ -5,7 +5,6 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
@@ -15,7 +14,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from hub_cards.cards.card import read
+from hub_cards.cards.card import as_list, read
 from hub_cards.cards.render import page, style
 from lrldata.report.html import policy
 
@@ -49,7 +48,7 @@ def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, by
     """
     card = read(readme)
     namespace, _, name = repository.partition("/")
-    chips = [(key.replace("_", " "), str(value)) for key in _CHIPS for value in _listed(card.metadata.get(key))]
+    chips = [(key.replace("_", " "), str(value)) for key in _CHIPS for value in as_list(card.metadata.get(key))]
     styles = style("page") + HtmlFormatter(style=CODE_STYLE).get_style_defs(".code")
     return page(
         "page",
@@ -57,7 +56,7 @@ def card_page(readme: str, repository: str, kind: str, pictures: Mapping[str, by
         name=name,
         kind=kind,
         chips=chips,
-        tags=map(str, _listed(card.metadata.get("tags"))),
+        tags=map(str, as_list(card.metadata.get("tags"))),
         body=_as_html(card.body, pictures),
         files=sorted(files.items()),
         style=styles,
@@ -97,9 +96,3 @@ def _coloured(code: str, language: str, _attributes: str) -> str:
     except ClassNotFound:
         lexer = get_lexer_by_name("text")
     return f'<pre class="code" tabindex="0">{highlight(code, lexer, HtmlFormatter(nowrap=True))}</pre>'
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined, UndefinedError
 
 from lrldata.card import UNSEEN, Markdown, inline, visible
-from lrldata.output import size
+from lrldata.output import percentage, size
 
 INPUTS_LISTED = 50  # input files on a card; the hashes of more are in the manifest
 WIDE = 64  # characters of a command line after which the next option starts a new line
@@ -163,10 +163,8 @@ def short(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """Format a share as a percentage."""
-    if 0 < value < 0.0001:
-        return Markdown("<0.01%")
-    return f"{value:.1%}" if value >= 0.001 or value == 0 else f"{value:.2%}"
+    """Format a share as a percentage. Markdown, because `<` must not be escaped."""
+    return Markdown(percentage(value))
 
 
 def interval(value: Mapping[str, float]) -> str:

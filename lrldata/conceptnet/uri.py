@@ -3,35 +3,9 @@
 Source: ConceptNet 5 wiki, page "URI hierarchy". The term is the third part, which need not be the last one.
 """
 
-from typing import NamedTuple
-
 import polars as pl
 
 NODE_LANGUAGE = r"^/c/([^/]+)/"  # no match: not a node
-
-
-class Node(NamedTuple):
-    """A node of the graph. `term` has spaces, not underscores; `pos` and `sense` are empty if the URI has none."""
-
-    language: str
-    term: str
-    pos: str = ""
-    sense: str = ""
-
-
-def parse_node(uri: str) -> Node:
-    """Split a node URI into its parts; the term may be empty. Raises ValueError if it is not a node."""
-    parts = uri.split("/", 5)
-    if len(parts) < 4 or parts[:2] != ["", "c"] or not parts[2]:
-        raise ValueError(f"{uri!r} is not a node: expected /c/LANG/TERM")
-    pos, sense = [*parts[4:], "", ""][:2]
-    return Node(parts[2], parts[3].replace("_", " "), pos, sense)
-
-
-def node_uri(node: Node) -> str:
-    """Return the URI of a node. Spaces in the term become underscores."""
-    optional = [part for part in (node.pos, node.sense) if part]
-    return "/".join(["", "c", node.language, node.term.replace(" ", "_"), *optional])
 
 
 def edge_uri(relation: str, start: str, end: str) -> str:

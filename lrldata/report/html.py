@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lrldata.output import size
+from lrldata.output import percentage, size
 from lrldata.report import chart
 
 HOME = "lrldata.report"
@@ -61,7 +61,4 @@ def environment(package: str = HOME) -> Environment:
 
 def share(part: int, whole: int) -> str:
     """Format a part of a whole as a percentage."""
-    value = part / whole if whole else 0.0
-    if 0 < value < 0.0001:
-        return "<0.01%"
-    return f"{value:.1%}" if value >= 0.001 or value == 0 else f"{value:.2%}"
+    return percentage(part / whole if whole else 0.0)

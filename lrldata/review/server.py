@@ -6,7 +6,6 @@ requests that change something must be JSON with a custom header, which another 
 """
 
 import asyncio
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from json import JSONDecodeError
@@ -33,12 +32,12 @@ from lrldata.review.verdicts import (
     now,
     read_all,
 )
+from lrldata.same_origin import refusal
 
 HOST, PORT = "127.0.0.1", 8710
 HEADER = ("X-Lrl-Review", "1")
 DECISIONS = ("right", "wrong", "unsure")
 LARGEST = 16_000  # bytes of a request
-_NAMES = re.compile(r"(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -132,7 +131,8 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        check_sender(request)
+        if reason := refusal(request):
+            raise web.HTTPForbidden(text=reason)
         response = await handler(request)
         response.headers.update({"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
         return response
@@ -158,17 +158,6 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
     app = web.Application(middlewares=[check], client_max_size=LARGEST)
     app.add_routes([web.get(f"/{key}/", page), web.post(f"/{key}/answer", answer)])
     return app
-
-
-def check_sender(request: web.Request) -> None:
-    """Raise 403 if a request is addressed to another host name, or comes from a page of another origin."""
-    hosts = request.headers.getall("Host", [])
-    if len(hosts) != 1 or not _NAMES.fullmatch(hosts[0].lower()):
-        raise web.HTTPForbidden(text="This server answers only requests to 127.0.0.1 and localhost.")
-    origins = {origin.lower() for origin in request.headers.getall("Origin", [])}
-    sites = {site.lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
-    if not (origins <= {f"http://{hosts[0].lower()}"} and sites <= {"same-origin", "none"}):
-        raise web.HTTPForbidden(text="This server does not answer pages of another origin.")
 
 
 def check_change(request: web.Request) -> None:
