@@ -23,7 +23,7 @@ from lrltrain.grid.identity import identity
 from lrltrain.grid.inputs import has_data, has_text, local
 from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
-from lrltrain.grid.places import is_made
+from lrltrain.grid.places import INPUT_SETTINGS, is_made
 
 NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: one job per file, before the job that builds the dataset
@@ -278,7 +278,10 @@ def _datasets_of(task: Any, data: str | None, language: Language) -> list[str | 
 
 
 def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, source: str) -> dict[str, Any]:
-    """Replace the placeholders in string options by the values of a job."""
+    """Replace the placeholders in string options by the values of a job.
+
+    What other jobs make in the workspace gets its path there, so that it is an input of the job wherever that is.
+    """
     values = {"lang": language.code, "flores": language.flores or "", "source": source, "workspace": config.out}
 
     def fill(value: Any) -> Any:
@@ -288,4 +291,10 @@ def _filled(options: Mapping[str, Any], config: GridConfig, language: Language, 
             return value
         return [fill(item) for item in value] if isinstance(value, list) else value
 
-    return {key: fill(value) for key, value in options.items()}
+    def in_workspace(value: Any) -> Any:
+        if isinstance(value, list):
+            return [in_workspace(item) for item in value]
+        relative = value.removeprefix("{workspace}/") if isinstance(value, str) else value
+        return relative if is_made(relative) else value
+
+    return {key: fill(in_workspace(value) if key in INPUT_SETTINGS else value) for key, value in options.items()}

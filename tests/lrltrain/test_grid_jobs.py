@@ -229,6 +229,19 @@ def test_a_language_without_evaluation_data_is_left_out(tmp_path: Path) -> None:
     assert {job.labels["lang"] for job in all_jobs if job.kind == "fit"} == {"ro", "chr"}, "Cherokee has no GlotCC text"
 
 
+def test_data_in_the_workspace_are_an_input_however_their_path_is_written(tmp_path: Path) -> None:
+    fits = '[[fit]]\nsources = ["glotcc"]\nmodels = ["lrl-mini"]\nmethods = ["lora"]\n'
+    studies = []
+    for number, data in enumerate(("datasets/{lang}/glotcc", "{workspace}/datasets/{lang}/glotcc")):
+        table = f'[eval]\ntasks = ["pppl"]\n[eval.pppl]\ndata = "{data}"\n'
+        study = tmp_path / f"{number}.toml"
+        study.write_text(f'languages = "ro"\nout = "{tmp_path / "w"}"\n[build.glotcc]\n{fits}{table}')
+        studies.append(jobs(study))
+    assert [job.id for job in studies[0]] == [job.id for job in studies[1]]
+    build = next(job.id for job in studies[1] if job.kind == "build")
+    assert all(build in job.needs for job in studies[1] if job.kind == "eval")
+
+
 @pytest.mark.parametrize(
     ("table", "fits"),
     [
