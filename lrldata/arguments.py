@@ -86,11 +86,13 @@ def _is_list(annotation: Any) -> bool:
 
 
 def as_text(path: Any, name: str) -> str:
-    """Return a path as text. Raises UsageError if it is not a path."""
+    """Return a path or address as text. Raises UsageError if it is neither."""
     path = unwrap_path(path)
     if not isinstance(path, str | PathLike) or isinstance(fspath(path), bytes):
         raise UsageError(f"{name}: {path!r} is not a path.", "Give a text or a pathlib.Path.")
-    return str(path)
+    if isinstance(path, str):
+        return path
+    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1://", str(path))  # Path("s3://bucket") is s3:/bucket
 
 
 def with_options(options: type[Any]) -> Callable[[Function], Function]:

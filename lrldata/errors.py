@@ -96,7 +96,7 @@ class PublishError(LrlError):
     """Something could not be published."""
 
 
-ROOM = "Make room, or use another disk: --out and --cache, if the command has them, HF_HOME and TMPDIR name folders."
+ROOM = "Free some disk space, or use another disk: set --out and --cache (where available), HF_HOME or TMPDIR."
 
 
 def is_full(error: BaseException) -> bool:

@@ -137,7 +137,7 @@ def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
             raise LanguageError(
                 f"{ADDED}: {file}: [{row.code}]: already known as {existing.name} ({existing.code}).", "Remove it."
             )
-        if unknown := [script for script in row.scripts if not _is_script(script)]:
+        if unknown := [script for script in row.scripts if not is_script(script)]:
             raise LanguageError(
                 f"{ADDED}: {file}: [{row.code}]: unknown script {unknown[0]!r}.",
                 "Use codes of ISO 15924 that Unicode has, such as Latn, or Hani for Chinese characters.",
@@ -146,14 +146,14 @@ def _read_user_file(file: Path, built_in: Sequence[Language]) -> list[Language]:
     return rows
 
 
-def _is_script(code: str) -> bool:
-    """Return whether Unicode has a script of this code, written like Latn."""
+def is_script(code: str) -> bool:
+    """Return whether Unicode has a script of this code (ISO 15924), written like Latn."""
     import polars as pl  # noqa: PLC0415 -- its regular expressions know the scripts; only this function needs it
 
     if not _SCRIPT.fullmatch(code):
         return False
     try:
-        pl.Series([""]).str.contains(rf"\p{{{code}}}")
+        pl.Series([""]).str.contains(rf"\p{{sc={code}}}")
     except pl.exceptions.ComputeError:
         return False
     return True

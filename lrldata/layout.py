@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, DamagedError, kind_of
+from lrldata.errors import StorageError
+from lrldata.manifest import ADAPTER, DATASET, MANIFEST, SCORES, kind_of
 from lrldata.paths import safe_name
 
 DATASETS, ADAPTERS, SCORES_FOLDER, CARDS, REPORT, RUNS = "datasets", "adapters", "scores", "cards", "report", "runs"
@@ -95,7 +96,15 @@ def finished(workspace: Path, kind: str) -> list[Path]:
 
 def is_workspace(folder: Path) -> bool:
     """Return whether a folder holds a finished dataset, adapter or scores in the layout of a workspace."""
-    kinds = {kind: folder.glob(f"{pattern}/{MANIFEST}") for kind, pattern in PATTERNS.items()}
-    with suppress(OSError, DamagedError):  # the file of another program may have this name
-        return any(kind_of(file.parent) == kind for kind, files in kinds.items() for file in files)
+    return any(
+        _is_kind(file.parent, kind)
+        for kind, pattern in PATTERNS.items()
+        for file in folder.glob(f"{pattern}/{MANIFEST}")
+    )
+
+
+def _is_kind(folder: Path, kind: str) -> bool:
+    """Return whether the manifest of a folder states this kind. Other programs may have files of this name."""
+    with suppress(OSError, StorageError):
+        return kind_of(folder) == kind
     return False

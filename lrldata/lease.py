@@ -1,7 +1,7 @@
 """Leases: only one process at a time may write to a folder on an object store. IO.
 
 Stores have no locks, but nearly all can refuse to create an object that already exists. A lease is such an object. It
-names its writer, and expires a few minutes after the writer has died.
+names its writer, and expires 15 minutes after the writer has died.
 """
 
 import json

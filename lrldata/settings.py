@@ -136,13 +136,10 @@ def check(
         if name in values:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{file}: {name}: a settings file cannot set this.", f"Give {flag}.")
-    if (
-        file
-        and "out" not in flags
-        and "://" in str(values.get("out", ""))
-        and model.model_fields["out"].annotation is Path
-    ):
-        raise UsageError(f"{file}: out: {values['out']} is not a folder.", "Give a remote workspace with --out.")
+    out = str(values.get("out", ""))
+    is_address = "://" in out and not out.startswith("file://")
+    if file and "out" not in flags and is_address and model.model_fields["out"].annotation is Path:
+        raise UsageError(f"{file}: out: {out} is not a folder.", "Give a remote workspace with --out.")
     try:
         return model(**dict(values) | dict(flags))
     except ValidationError as error:

@@ -14,7 +14,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Hide progress bars.")]
 Config = Annotated[
     Path | None, typer.Option(help="TOML file with settings named like these options, which override it.")
 ]
-Cache = Annotated[Path | None, typer.Option(help="Folder for dumps and indexes.", show_default="the user's cache")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder for downloads and intermediate files.", show_default="the user's cache")
+]
 _NOT_SETTINGS = {"config", "as_json", "quiet"}
 
 

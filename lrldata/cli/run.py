@@ -158,7 +158,7 @@ def _describe(error: BaseException) -> str:
         )
         return f"{problem} ({one_line(error, 200)}). {hint}"
     if _lacks_home(error):
-        return f"{one_line(error, 200)}. Set HOME; --cache sets the folder for dumps and indexes."
+        return f"{one_line(error, 200)}. Set HOME; --cache sets the folder for downloads and intermediate files."
     if os.strerror(errno.EMFILE) in str(error):
         return "too many open files for this process. Raise the limit, e.g. with `ulimit -n 4096`, and try again."
     if isinstance(error, OSError) and error.filename:

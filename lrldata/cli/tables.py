@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lrldata.language import Language, language_name
 from lrldata.ledger import Ledger, reasons_of, unit_of
+from lrldata.manifest import DATASET, read_manifest
 from lrldata.output import size
 from lrldata.review.wording import agreement, headline
 from lrldata.steps import Step
@@ -33,7 +34,8 @@ def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
 
 def built(results: Sequence[Dataset]) -> Group:
     """Show the datasets that a build made, and their folders."""
-    came_in = unit_of(results[0].manifest)
+    # `results[0].manifest` would read the whole dataset to check it.
+    came_in = unit_of(read_manifest(results[0].path, DATASET) or {"source": results[0].source})
     numbers = ("train", "valid.", "test", "kept", came_in, "s")
     output = table("Datasets", "language", "", *numbers, numbers=numbers)
     output.columns[1].no_wrap = True

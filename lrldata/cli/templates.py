@@ -11,7 +11,7 @@ from lrldata.errors import InputError, UsageError
 from lrldata.output import say
 
 if TYPE_CHECKING:
-    from lrldata.conceptnet.verbalize import TemplateSet
+    from lrldata.conceptnet.template_sets import TemplateSet
 
 templates_app = typer.Typer(help="The sentence templates for facts.", no_args_is_help=True)
 
@@ -25,7 +25,14 @@ def templates_check(
 ) -> None:
     """Check template sets: every relation, both slots, the script of the language."""
     from lrldata.cli import tables
-    from lrldata.conceptnet.verbalize import all_built_in, built_in, expected_sets, missing, problems, read_templates
+    from lrldata.conceptnet.template_sets import (
+        all_built_in,
+        built_in,
+        expected_sets,
+        missing,
+        problems,
+        read_templates,
+    )
 
     sets = [read_templates(path, path.stem) for path in file] if file else [built_in(name) for name in all_built_in()]
     output = tables.table(
@@ -83,7 +90,7 @@ def templates_review(
     as_json: Json = False,
 ) -> None:
     """Write a page on which a speaker accepts, corrects or rejects each sentence, and saves the set as TOML."""
-    from lrldata.conceptnet.verbalize import phrasebook
+    from lrldata.conceptnet.template_sets import phrasebook
     from lrldata.language import find
     from lrldata.manifest import write_text
     from lrldata.review.templates_page import read_facts, templates_page
@@ -105,7 +112,7 @@ def templates_show(
 ) -> None:
     """Show the sentences of a built-in set."""
     from lrldata.cli import tables
-    from lrldata.conceptnet.verbalize import built_in
+    from lrldata.conceptnet.template_sets import built_in
 
     template_set = built_in(name)
     output = tables.table(name, "relation", "sentence")

@@ -14,8 +14,8 @@ from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.dedup import mark_duplicates
 from lrldata.conceptnet.index import Index
 from lrldata.conceptnet.source import find_index
+from lrldata.conceptnet.template_sets import Phrasebook, phrasebook
 from lrldata.conceptnet.triples import (
-    is_script,
     judge,
     mark_normalised_duplicates,
     part_links,
@@ -24,17 +24,16 @@ from lrldata.conceptnet.triples import (
     turn_symmetric,
 )
 from lrldata.conceptnet.uri import edge_uri_of
-from lrldata.conceptnet.verbalize import Phrasebook, phrasebook, put_into_words
+from lrldata.conceptnet.verbalize import verbalize
 from lrldata.dataset import write_dataset
 from lrldata.errors import IncompleteError, InputError, UsageError
 from lrldata.folder import lock, sweep
-from lrldata.language import COMPOSITE_SCRIPTS, Language, parse
+from lrldata.language import COMPOSITE_SCRIPTS, Language, is_script, parse
 from lrldata.layout import dataset_path
 from lrldata.ledger import Ledger, Tally, build_ledger, from_json
 from lrldata.manifest import DATASET, fingerprint, is_unchanged, made_with, read_manifest
 from lrldata.progress import Progress
-from lrldata.review.decisions import Decisions, read_decisions, record_judged
-from lrldata.review.verdicts import line_id
+from lrldata.review.decisions import Decisions, mark_wrong, read_decisions, record_judged
 from lrldata.schema import CONCEPTNET
 from lrldata.split import SPLITS, at_random, by_pair
 from lrldata.threads import cores
@@ -180,10 +179,10 @@ def make_rows(
     sentences = (
         judged.filter(pl.col("reason").is_null())
         .pipe(turn_symmetric, code, as_stored=as_stored)
-        .pipe(put_into_words, book)
+        .pipe(verbalize, book)
         .pipe(mark_duplicates)
         .pipe(mark_normalised_duplicates)
-        .pipe(mark_wrong, decided.wrong if decided else frozenset())
+        .pipe(mark_wrong, decided)
     )
     accounted = [links, judged.filter(pl.col("reason").is_not_null()), sentences]
     came_in = Tally(len(edges), int(facts["bytes"].sum()) + int(links["bytes"].sum()))
@@ -199,16 +198,6 @@ def make_rows(
     )
     split = by_pair(pl.col("pair_hash")) if config.split == "pair" else pl.Series(at_random(len(rows), config.seed))
     return rows.with_columns(split=split).drop("pair_hash"), ledger
-
-
-def mark_wrong(said: pl.DataFrame, wrong: frozenset[str]) -> pl.DataFrame:
-    """Mark sentences that speakers called wrong as `judged_wrong`, unless they have another reason. Pure."""
-    if not wrong:
-        return said
-    is_wrong = pl.Series([line_id(text) in wrong for text in said["text"]], dtype=pl.Boolean)
-    return said.with_columns(
-        reason=pl.when(pl.col("reason").is_null() & is_wrong).then(pl.lit("judged_wrong")).otherwise("reason")
-    )
 
 
 def folder_of(config: BuildConfig, language: Language) -> Path:

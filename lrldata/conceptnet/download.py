@@ -203,8 +203,8 @@ def _receive(
     length, free = _length(response), shutil.disk_usage(part.folder).free
     if length is not None and length > free:
         raise StorageError(
-            f"{part.folder}: {length:,} bytes to download, but only {free:,} are free.",
-            "Make room, or choose another folder with --cache.",
+            f"{part.folder}: the download needs {length:,} bytes, but only {free:,} bytes are free.",
+            "Free some disk space, or choose another folder with --cache.",
         )
     with (
         part.path.open("ab" if done else "wb") as out,

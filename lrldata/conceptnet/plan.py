@@ -8,7 +8,7 @@ from lrldata.conceptnet.dump import local_path
 from lrldata.conceptnet.index import Index, index_folder, open_index
 from lrldata.conceptnet.sample import sample_path
 from lrldata.conceptnet.source import official_index, remote_of
-from lrldata.conceptnet.verbalize import phrasebook
+from lrldata.conceptnet.template_sets import phrasebook
 from lrldata.errors import InputError
 from lrldata.language import parse
 from lrldata.manifest import DATASET, read_manifest

@@ -47,7 +47,7 @@ def remote_of(config: BuildConfig) -> RemoteDump | None:
     """Return the URL to download from, or None if the input is a local file."""
     if config.sample or config.conceptnet_db or config.index:
         return None
-    if config.dump is None or config.dump == OFFICIAL.url:
+    if config.dump is None or (config.dump == OFFICIAL.url and config.dump_sha256 in (None, OFFICIAL.sha256)):
         return OFFICIAL
     if config.dump.lower().startswith(("http://", "https://")):
         try:

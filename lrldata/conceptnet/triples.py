@@ -8,7 +8,7 @@ from lrldata.conceptnet.hamza import restore_hamza, with_hamza
 from lrldata.conceptnet.read import parse_head, parse_tail
 from lrldata.conceptnet.relations import symmetric_relations
 from lrldata.conceptnet.uri import term_of
-from lrldata.normalize import loose
+from lrldata.normalize import composed, loose
 from lrldata.split import comparison_key, content_hash, pair_key
 
 CONTROL = r"[\p{Cc}\p{Zl}\p{Zp}]"  # control characters, and line and paragraph separators
@@ -59,8 +59,8 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
             end_lang=pl.col("end_lang").cast(pl.String),
             start_node="start",
             end_node="end",
-            start=composed(term_of(pl.col("start"))),
-            end=composed(term_of(pl.col("end"))),
+            start=_composed(term_of(pl.col("start"))),
+            end=_composed(term_of(pl.col("end"))),
         )
         .pipe(restore_hamza)
         .with_columns(
@@ -71,18 +71,9 @@ def read_fields(edges: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def composed(term: pl.Expr) -> pl.Expr:
+def _composed(terms: pl.Expr) -> pl.Expr:
     """Return terms in NFC, like all text. Control characters stay: a term with one is dropped later."""
-    return term.map_batches(_composed, return_dtype=pl.String)
-
-
-def _composed(terms: pl.Series) -> pl.Series:
-    may_change = terms.str.contains(loose())  # few match, and matching is ten times as fast as composing
-    return (
-        terms.scatter(may_change.arg_true(), terms.filter(may_change).str.normalize("NFC"))
-        if may_change.any()
-        else terms
-    )
+    return terms.map_batches(composed, return_dtype=pl.String)
 
 
 def mark_normalised_duplicates(facts: pl.DataFrame) -> pl.DataFrame:
@@ -107,17 +98,6 @@ def in_scripts(term: pl.Expr, scripts: Sequence[str]) -> pl.Expr:
         return pl.lit(True)
     letters = "".join(rf"\p{{sc={script}}}" for script in scripts)
     return term.str.contains(f"[{letters}]") | ~term.str.contains(r"\p{L}")
-
-
-def is_script(code: str) -> bool:
-    """Return whether a code is a script (ISO 15924) that Unicode knows."""
-    if not (len(code) == 4 and code.isascii() and code.isalpha()):
-        return False
-    try:
-        pl.select(in_scripts(pl.lit("a"), [code]))
-    except pl.exceptions.ComputeError:
-        return False
-    return True
 
 
 def judge(

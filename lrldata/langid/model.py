@@ -105,10 +105,6 @@ class LanguageModel:
             reached[index] = sum(probabilities[labels.index(label)] for label in accepted if label in labels) >= share
         return reached
 
-    def predict_one(self, text: str, k: int = 2) -> Prediction:
-        """Identify one text, with the same result as in a batch."""
-        return self.predict([text], k)[0]
-
     @cached_property
     def _code_of(self) -> Mapping[str, str]:
         return {_PREFIX + label: code for label, code in self.languages.items()}

@@ -24,14 +24,13 @@ class _Part(BaseModel):
 
 
 class Sample(_Part):
-    """A line, its origin, and the language identified; `rows` is the number of lines that it stands for."""
+    """A line, its origin, and the language identified."""
 
     text: str
     doc: str = ""
     url: str | None = None
     language: str | None = None
     probability: float | None = None
-    rows: int = 1
 
 
 class Threshold(_Part):
@@ -43,7 +42,6 @@ class Threshold(_Part):
     rule: str
     reason: str
     what: str
-    unit: str = ""
     value: FiniteFloat
     side: Literal["below", "above"]
     edges: tuple[FiniteFloat, ...] = Field(min_length=2)
@@ -79,7 +77,6 @@ class DisplayedSample:
     href: str
     tag: str
     taken_for: str
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,6 @@ def for_display(samples: Iterable[Sample], group: str) -> tuple[DisplayedSample,
                 href,
                 _tag(sample.language),
                 _taken_for(sample),
-                sample.rows,
             )
         )
     return tuple(result)

@@ -3,7 +3,6 @@ for (const section of document.querySelectorAll(".threshold")) {
   const numbers = (name) => section.dataset[name].split(" ").map(Number);
   const [edges, rows, bytes] = ["edges", "rows", "bytes"].map(numbers);
   const current = Number(section.dataset.value);
-  const unit = section.dataset.unit ? ` ${section.dataset.unit}` : "";
   const [range, typed] = section.querySelectorAll(".try input");
   const output = section.querySelector("output");
   const line = section.querySelector("line.other");
@@ -50,12 +49,12 @@ for (const section of document.querySelectorAll(".threshold")) {
     const difference = lines - gone(rows, placeOf(current));
     const about = Number.isInteger(place) ? "" : "about ";
     const comparison = value === current ? "" : ` That is ${difference ? `${count(Math.abs(difference))} ${difference > 0 ? "more" : "fewer"} than` : "as many as"} at ${number(current)}.`;
-    output.textContent = `At ${number(value)}${unit}: ${about}${count(lines)} lines (${share(lines, sum(rows))}), ${size(gone(bytes, place))}, would be dropped.${comparison}`;
+    output.textContent = `At ${number(value)}: ${about}${count(lines)} lines (${share(lines, sum(rows))}), ${size(gone(bytes, place))}, would be dropped.${comparison}`;
     const at = `${(100 * place) / rows.length}%`;
     line.setAttribute("x1", at);
     line.setAttribute("x2", at);
     line.setAttribute("visibility", value === current ? "hidden" : "visible");
-    range.setAttribute("aria-valuetext", `${number(value)}${unit}`);
+    range.setAttribute("aria-valuetext", number(value));
   }
 
   // The slider stops at the edges of bins, where the numbers are exact; the field takes any value.

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from lrldata.dataset import VERDICTS
 from lrldata.errors import UsageError
 from lrldata.folder import prevent_exchange
 from lrldata.manifest import DATASET, DamagedError, fingerprint, load_manifest, read_beside, sealed, write_json
 from lrldata.output import note
 from lrldata.paths import inside
-from lrldata.review.verdicts import Verdict, consensus, outcomes, read_verdicts_at
+from lrldata.review.verdicts import Verdict, consensus, line_id, outcomes, read_verdicts_at
 
 JUDGED = f"{VERDICTS}/judged.json"
+JUDGED_WRONG = "judged_wrong"  # the reason for rows
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,19 @@ class Decisions:
         """Return what a recipe records: the same decisions have the same hash, however the files are split."""
         decided = {"right": sorted(self.right), "wrong": sorted(self.wrong)}
         return {"right": len(self.right), "wrong": len(self.wrong), "sha256": fingerprint(decided)}
+
+
+def mark_wrong(rows: pl.DataFrame, decisions: Decisions | None) -> pl.DataFrame:
+    """Give the rows that speakers judged wrong the reason `judged_wrong`, unless they have another one. Pure."""
+    if decisions is None or not decisions.wrong:
+        return rows
+    is_wrong = pl.col("reason").is_null() & lines_among(rows["text"], decisions.wrong)
+    return rows.with_columns(reason=pl.when(is_wrong).then(pl.lit(JUDGED_WRONG)).otherwise("reason"))
+
+
+def lines_among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
+    """Return which texts are among lines, which are identified by their content. Pure."""
+    return pl.Series([line_id(text) in lines for text in texts], dtype=pl.Boolean)
 
 
 def read_decisions(place: Path | None, language: str, source: str) -> Decisions | None:

@@ -105,12 +105,17 @@ def review_page(
     )
 
 
-def order(frame: Frame) -> list[str]:
-    """Return the lines in the order in which they are asked about if the verdicts are not known."""
-    queue = Queue(
+def queue_of(frame: Frame) -> Queue:
+    """Return the queue of a frame, without verdicts."""
+    return Queue(
         OpenStratum(about.group, about.size, [offered.line for offered in frame.lines if offered.stratum == number])
         for number, about in enumerate(frame.strata)
     )
+
+
+def order(frame: Frame) -> list[str]:
+    """Return the lines in the order in which they are asked about if the verdicts are not known."""
+    queue = queue_of(frame)
     ordered: list[str] = []
     while (line := queue.next("")) is not None:
         queue.put(line, "", len(ordered) % 2 == 0)

@@ -19,8 +19,7 @@ from lrldata.dataset import VERDICTS
 from lrldata.errors import LrlError, UsageError, one_line
 from lrldata.output import note
 from lrldata.review.frame import Frame
-from lrldata.review.page import Words, review_page
-from lrldata.review.sampling import OpenStratum, Queue
+from lrldata.review.page import Words, queue_of, review_page
 from lrldata.review.verdicts import (
     Alias,
     Decision,
@@ -60,10 +59,7 @@ class Review:
     def __init__(self, folder: Path, frame: Frame) -> None:
         self.folder, self.frame = folder, frame
         self._texts = {offered.line: offered.text for offered in frame.lines}
-        self._queue = Queue(
-            OpenStratum(about.group, about.size, [offered.line for offered in frame.lines if offered.stratum == number])
-            for number, about in enumerate(frame.strata)
-        )
+        self._queue = queue_of(frame)
         self._given: dict[str, dict[str, Verdict]] = {}  # by reviewer and line, in the order of time
         self._latest: dict[str, str] = {}  # time of each reviewer's latest verdict
         verdicts = read_all(folder / VERDICTS)

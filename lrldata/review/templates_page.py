@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from lrldata.conceptnet.relations import relations
-from lrldata.conceptnet.verbalize import SLOTS, Case, Phrasebook, TemplateSet, built_in, put_into_words
+from lrldata.conceptnet.template_sets import SLOTS, Case, Phrasebook, TemplateSet, built_in
+from lrldata.conceptnet.verbalize import verbalize
 from lrldata.dataset import open_dataset
 from lrldata.errors import InputError
 from lrldata.language import Language
@@ -106,4 +107,4 @@ def _fill(templates: TemplateSet, relation: str, sentence: str, facts: Sequence[
         for start, end in facts
     ]
     frame = pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64})
-    return put_into_words(frame, Phrasebook(single))["text"].to_list()
+    return verbalize(frame, Phrasebook(single))["text"].to_list()

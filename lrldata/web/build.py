@@ -24,7 +24,7 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.review.decisions import read_decisions, record_judged
 from lrldata.split import SPLITS
-from lrldata.web import spoken, stages
+from lrldata.web import restore, stages
 from lrldata.web.bundles import make_bundles
 from lrldata.web.chunks import Part
 from lrldata.web.clean import rules, shares_letters
@@ -218,21 +218,20 @@ def clean_corpus(
         with progress.waiting("Gathering"):
             for summary in _write_parts(task, parts, chosen, work, pool):
                 totals.add_written(summary)
-            saved = spoken.save(parts, chosen.drop_codes, task.decided)
-            spoken.write_saved(saved, chosen.places, work / "rows")
-    if totals.with_text is not None:
-        without = {shard.name for shard in shards} - totals.with_text - skipped.keys()
-        skipped |= dict.fromkeys(without, "it holds no text")
+            restored = restore.restored_rows(parts, chosen.drop_codes, task.decided)
+            restore.write_restored(restored, chosen.places, work / "rows")
+    without = {shard.name for shard in shards} - totals.with_text - skipped.keys()
+    skipped |= dict.fromkeys(without, "it holds no text")
     rows = work / "rows"
     split_shards = {
         split: sorted(rows.glob(f"{split}-*"), key=lambda path: int(path.name.split("-")[1])) for split in SPLITS
     }
-    ledger = totals.ledger(saved)
+    ledger = totals.ledger(restored)
     return CleanedCorpus(
         split_shards,
         ledger,
-        totals.replacements(saved),
-        totals.sample_report(ledger, saved),
+        totals.replacements(restored),
+        totals.sample_report(ledger, restored),
         skipped,
         dict(sorted(totals.columns.items())),
         totals.private,

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_cache_path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from lrldata.engine import cores
 from lrldata.errors import UsageError
 from lrldata.settings import Listed, LocalPath, OutputFolder, PathOrId, check, read_toml, several
+from lrldata.threads import cores
 
 GIGABYTE = 1_000_000_000
+INPUTS = {"input", "sample"}
 SOURCES = ("conceptnet", "glotcc", "web")
 REPOSITORY = "cis-lmu/GlotCC-V1"  # Kargaran et al. (2024), arXiv 2410.23825
 
@@ -81,4 +82,7 @@ def load_web_config(file: Path | None, flags: dict[str, Any]) -> WebConfig:
     if unsupported := sorted(flags.keys() - WebConfig.model_fields.keys()):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
         raise UsageError(f"{options}: not for --source {flags.get('source', 'web')}.", "See `lrldata build --help`.")
-    return check(WebConfig, read_toml(file) if file else {}, flags, file, "Use --lang mt --source glotcc.")
+    values = read_toml(file) if file else {}
+    if INPUTS & flags.keys():  # an input on the command line replaces the one in the file
+        values = {key: value for key, value in values.items() if key not in INPUTS}
+    return check(WebConfig, values, flags, file, "Use --lang mt --source glotcc.")

@@ -56,9 +56,10 @@ def is_path(value: str) -> bool:
 
 
 def find_text(value: str) -> str:
-    """Return the text that `value` means: standard input (-), the content of the file at this path, or itself.
+    r"""Return the text that `value` means: standard input (-), the content of the file at this path, or itself.
 
-    Raises InputError if the text is empty, not UTF-8 or too long, or if the path is not that of a text file.
+    In a text that is given directly, `\n` stands for a line end. Raises InputError if the text is empty, not UTF-8 or
+    too long, or if the path is not that of a text file.
     """
     if value == STDIN:
         return _decoded(_standard_input(), "standard input")

@@ -6,6 +6,7 @@ from lrldata.language import Language, languages
 from lrldata.ledger import Ledger, Tally
 from lrldata.output import note
 from lrldata.split import SPLITS
+from lrldata.web.clean import rules
 from lrldata.web.config import WebConfig
 
 MANY = 0.2  # share of the lines from which on a note says why they are dropped
@@ -50,7 +51,10 @@ def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:
     """Return a hint for a build that keeps no line, by the most frequent reason."""
     most = max(ledger.dropped, key=lambda reason: ledger.dropped[reason].rows, default="")
     if most == "document_long":
-        return "A document may have at most 1,000,000 characters. Split it, and end each paragraph with a line break."
+        longest = rules()["longest_document"]
+        return (
+            f"A document may have at most {longest:,} characters. Split it, and end each paragraph with a line break."
+        )
     if most.startswith(_BY_PAGES) and most != "document_other_language" and config.source == "web":
         return "Use --unit documents or longer documents." if config.documents == "lines" else LINES
     return "Check the input and --lang; `lrldata explain` says for each line why it is dropped."

@@ -7,14 +7,14 @@ Python's regular expressions.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
 import polars as pl
 
-from lrldata.normalize import replaced_at
+from lrldata.normalize import change_each
 
 # A joiner or non-joiner changes how letters are drawn only next to a sign that removes a vowel (a virama), and between
 # Arabic letters. It is invisible anywhere else.
@@ -47,10 +47,10 @@ def _tables() -> Mapping[str, Any]:
 def repair_letters(texts: pl.Series, script: str | None, language: str) -> pl.Series:
     """Return texts with the intended letters, if only one form is correct; `script` is the language's main script."""
     if language in _tables()["replacement"]:
-        texts = _change_matching(texts, _signs(language), partial(_replaced, language=language))
+        texts = change_each(texts, _signs(language), partial(_replaced, language=language))
     if script in _MIXED:
         native, foreign = _MIXED[script]
-        texts = _change_matching(texts, f"{native}{foreign}|{foreign}{native}", partial(_unmixed, script=script))
+        texts = change_each(texts, f"{native}{foreign}|{foreign}{native}", partial(_unmixed, script=script))
     return texts
 
 
@@ -59,7 +59,7 @@ def without_joiners(texts: pl.Series, language: str) -> pl.Series:
 
     The adjacent letters decide, not the main script of the language: many languages have several scripts.
     """
-    return _change_matching(texts, _JOINERS, partial(_ALL_JOINERS.sub, partial(_joiner, language=language)))
+    return change_each(texts, _JOINERS, partial(_ALL_JOINERS.sub, partial(_joiner, language=language)))
 
 
 def _joiner(run: re.Match[str], language: str) -> str:
@@ -78,17 +78,7 @@ def join_hyphens(texts: pl.Series, script: str | None, language: str) -> pl.Seri
     if script not in _WITH_CASE:
         return texts
     kept = frozenset(_tables()["hyphens"].get(language, ()))
-    return _change_matching(texts, r"\p{L}-\n\p{Ll}", partial(_CUT.sub, partial(_joined, kept=kept)))
-
-
-def _change_matching(texts: pl.Series, sign: str, change: Callable[[str], str]) -> pl.Series:
-    """Change the texts that match the pattern `sign`."""
-    matches = texts.str.contains(sign)
-    if not matches.any():
-        return texts
-    return replaced_at(
-        texts, matches.arg_true(), pl.Series([change(text) for text in texts.filter(matches)], dtype=pl.String)
-    )
+    return change_each(texts, r"\p{L}-\n\p{Ll}", partial(_CUT.sub, partial(_joined, kept=kept)))
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from lrldata.normalize import replaced_at
+from lrldata.normalize import change_matching, replaced_at
 
 KINDS = ("email", "ip", "iban", "phone", "handle")
 PLACEHOLDERS = rf"<(?:{'|'.join(KINDS)})>"
@@ -25,7 +25,7 @@ _NAME, _DOMAIN = r"[A-Za-z0-9._%+-]+", r"[A-Za-z0-9-]+"
 _AT = r"(?:@|@ | @ ?| ?[\[({<] ?(?i:at|@) ?[\])}>] ?)"
 _DOT = r"(?:\.| ?[\[({<] ?(?i:dot|\.) ?[\])}>] ?| (?i:dot) )"
 EMAIL = rf"{_NAME}{_AT}{_DOMAIN}(?:{_DOT}{_DOMAIN})*{_DOT}[A-Za-z]{{2,}}"
-SPELT_EMAIL = rf"\b{_NAME} (?i:at) {_DOMAIN}(?: (?i:dot) {_DOMAIN})* (?i:dot) [A-Za-z]{{2,}}\b"
+SPELLED_EMAIL = rf"\b{_NAME} (?i:at) {_DOMAIN}(?: (?i:dot) {_DOMAIN})* (?i:dot) [A-Za-z]{{2,}}\b"
 HANDLE = r"(^|[^\w@.])@[A-Za-z0-9_]{3,30}\b"
 _IPV6 = r"\b(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|\b(?:[0-9A-Fa-f]{1,4}:){2,6}:[0-9A-Fa-f]{1,4}\b"
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
@@ -55,17 +55,23 @@ def replace(texts: pl.Series, language: str = "", *, handles: bool = False) -> p
 
     `language` is a code of `lrldata.language`; it selects the words and the local forms of phone numbers.
     """
-    places = texts.str.contains(r"[\p{Nd}@:]|(?i:[\[({<]at[\])}>]| dot )").arg_true()  # few texts have any of these
+    places = texts.str.contains(r"[\p{Nd}@:]|(?i:[\[({<] ?at ?[\])}>]| dot )").arg_true()  # few texts have any of these
     if not len(places):
         return texts
     subset = texts.gather(places)
-    subset = _change(subset, r"@|(?i:[\[({<] ?at ?[\])}>])", lambda part: part.str.replace_all(EMAIL, "<email>"))
-    subset = _change(subset, "(?i: dot )", lambda part: part.str.replace_all(SPELT_EMAIL, "<email>"))
-    subset = _change(subset, r"[0-9A-Fa-f]:[0-9A-Fa-f:]", lambda part: part.str.replace_all(_IPV6, "<ip>"))
-    subset = _change(subset, r"\p{Nd}\.\p{Nd}{1,3}\.\p{Nd}{1,3}\.\p{Nd}", lambda part: _replace_spans(part, _addresses))
-    subset = _change(subset, r"[A-Z]{2}\p{Nd}{2}", lambda part: _replace_spans(part, _accounts))
+    subset = change_matching(
+        subset, r"@|(?i:[\[({<] ?at ?[\])}>])", lambda part: part.str.replace_all(EMAIL, "<email>")
+    )
+    subset = change_matching(subset, "(?i: dot )", lambda part: part.str.replace_all(SPELLED_EMAIL, "<email>"))
+    subset = change_matching(subset, r"[0-9A-Fa-f]:[0-9A-Fa-f:]", lambda part: part.str.replace_all(_IPV6, "<ip>"))
+    subset = change_matching(
+        subset, r"\p{Nd}\.\p{Nd}{1,3}\.\p{Nd}{1,3}\.\p{Nd}", lambda part: _replace_spans(part, _addresses)
+    )
+    subset = change_matching(subset, r"[A-Z]{2}\p{Nd}{2}", lambda part: _replace_spans(part, _accounts))
     phones = _phones(language)
-    subset = _change(subset, _LOOKS_LIKE_PHONE, lambda part: _replace_spans(part, lambda text: _numbers(text, phones)))
+    subset = change_matching(
+        subset, _LOOKS_LIKE_PHONE, lambda part: _replace_spans(part, lambda text: _numbers(text, phones))
+    )
     if handles:
         subset = subset.str.replace_all(HANDLE, "$1<handle>")
     return replaced_at(texts, places, subset)
@@ -75,11 +81,6 @@ def count(texts: pl.Series) -> dict[str, int]:
     """Return the number of placeholders of each kind in the texts; `handle` only if there are any."""
     counts = {kind: int(texts.str.count_matches(f"<{kind}>", literal=True).sum()) for kind in KINDS}
     return {kind: number for kind, number in counts.items() if number or kind != "handle"}
-
-
-def _change(texts: pl.Series, sign: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    suspect = texts.str.contains(sign)
-    return replaced_at(texts, suspect.arg_true(), change(texts.filter(suspect))) if suspect.any() else texts
 
 
 def _replace_spans(texts: pl.Series, find: Callable[[str], Iterator[tuple[int, int, str]]]) -> pl.Series:

@@ -1,6 +1,7 @@
 """Documents from files of Parquet, JSON, CSV or plain text, a few megabytes at a time. IO.
 
-The content of a file is not trusted: whatever it is, it is read or ends in an InputError, in bounded memory.
+The content of a file is not trusted: whatever it is, it is read or ends in an InputError. All functions but
+`read_rows` use bounded memory.
 """
 
 import lzma

@@ -6,12 +6,13 @@ as much.
 
 import re
 import unicodedata
+from functools import partial
 
 import polars as pl
 from ftfy import TextFixerConfig, fix_text
 
 from lrldata.language import Language
-from lrldata.normalize import loose, replaced_at
+from lrldata.normalize import change_each, composed, replaced_at
 from lrldata.web.letters import join_hyphens, repair_letters, without_joiners
 
 # The first byte of a UTF-8 sequence, read as Latin-1 or Windows-1252, and what may follow it.
@@ -64,14 +65,8 @@ def with_letters(texts: pl.Series, script: str | None, language: str) -> pl.Seri
 
 def repair_encoding(texts: pl.Series, script: str | None, language: str) -> pl.Series:
     """Return texts with everything repaired except for letters that are right in another language."""
-    suspect = texts.str.contains(_SUSPECT.pattern)
-    if suspect.any():
-        fixed = pl.Series([_fixed(text) for text in texts.filter(suspect)], dtype=pl.String)
-        texts = replaced_at(texts, suspect.arg_true(), fixed)
-    shaped = texts.str.contains(PRESENTATION_FORMS)
-    if shaped.any():
-        plain_letters = [_SHAPED.sub(_letters, text) for text in texts.filter(shaped)]
-        texts = replaced_at(texts, shaped.arg_true(), pl.Series(plain_letters, dtype=pl.String))
+    texts = change_each(texts, _SUSPECT.pattern, _fixed)
+    texts = change_each(texts, PRESENTATION_FORMS, partial(_SHAPED.sub, _letters))
     texts = texts.str.replace_all(r"\r\n?|\u2028|\u2029|\x85", "\n")
     invisible = texts.str.contains(INVISIBLE)
     texts = _composed(texts, script, language)
@@ -86,19 +81,12 @@ def repair_encoding(texts: pl.Series, script: str | None, language: str) -> pl.S
 
 def _substituted(texts: pl.Series, character: str, pattern: re.Pattern[str], put: str) -> pl.Series:
     """Return texts with matches of a pattern replaced in those that contain a character; Polars cannot look around."""
-    having = texts.str.contains(character, literal=True)
-    if not having.any():
-        return texts
-    changed = pl.Series([pattern.sub(put, text) for text in texts.filter(having)], dtype=pl.String)
-    return replaced_at(texts, having.arg_true(), changed)
+    return change_each(texts, character, partial(pattern.sub, put), literal=True)
 
 
 def _composed(texts: pl.Series, script: str | None, language: str) -> pl.Series:
     """Return texts in NFC, with words that were hyphenated at line ends joined."""
-    denormalized = texts.str.contains(loose())
-    if denormalized.any():
-        texts = replaced_at(texts, denormalized.arg_true(), texts.filter(denormalized).str.normalize("NFC"))
-    return join_hyphens(texts, script, language)
+    return join_hyphens(composed(texts), script, language)
 
 
 def _fixed(text: str) -> str:

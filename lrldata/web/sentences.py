@@ -1,4 +1,7 @@
-"""Ends of sentences: at the marks of their script, but not after initials, abbreviations and ordinals. Pure."""
+"""Ends of sentences: at the marks of their script, but not after initials and abbreviations, nor before a small letter.
+
+Pure.
+"""
 
 import re
 import tomllib

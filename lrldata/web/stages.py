@@ -12,10 +12,10 @@ from lrldata.langid import NO_MODEL, LanguageModel, load_model
 from lrldata.language import Language, find, table_state
 from lrldata.normalize import lowered
 from lrldata.paths import state_of
-from lrldata.review.decisions import Decisions
+from lrldata.review.decisions import Decisions, mark_wrong
 from lrldata.schema import WEB
 from lrldata.split import content_hash, site_of
-from lrldata.web import document_filters, pii, samples, spoken
+from lrldata.web import document_filters, pii, restore, samples
 from lrldata.web.chunks import DropCodes, Part, read_frame, write_atomically
 from lrldata.web.clean import CleaningContext, clean
 from lrldata.web.cross_dedup import CODES, Keys
@@ -74,8 +74,7 @@ def _model(name: str, folder: Path, *_state: object) -> LanguageModel:
 def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
     """Run the line-level steps and write what is left; return the bytes that came in. `read` is from read.py."""
     judged = clean(read, context_of(task))
-    if task.decided:
-        judged = spoken.mark_wrong(judged, task.decided)
+    judged = mark_wrong(judged, task.decided)
     documents = read.select(pl.col("doc").alias("name"), "url").with_row_index("doc")
     left = judged.filter(pl.col("reason").is_null())
     part.write_frame(
@@ -84,7 +83,7 @@ def judge(task: Task, part: Part, read: pl.DataFrame) -> int:
     part.write_frame("documents", documents.select("name", "url"))
     dropped = judged.filter(pl.col("reason").is_not_null()).join(documents, on="doc", maintain_order="left")
     if task.decided:
-        right = spoken.right_among(dropped, task.decided)
+        right = restore.right_among(dropped, task.decided)
         part.write_frame("right", dropped.filter(right).select("doc", "text", "bytes", "reason"))
     rival = pl.when(pl.col("taken_for") != task.language).then("probability")
     summary = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from lrldata.ledger import Ledger, Tally, reasons_of
 from lrldata.web import pii, samples
-from lrldata.web.spoken import RestoredRows
+from lrldata.web.restore import RestoredRows
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Totals:
     replaced: Counter[str] = field(default_factory=Counter)
     columns: Counter[str] = field(default_factory=Counter)  # documents per text column
     private: int = 0  # rows with private-use characters
-    with_text: set[str] | None = field(default_factory=set)  # names of files; None if a summary does not list them
+    with_text: set[str] = field(default_factory=set)  # names of files
     dropped_samples: dict[str, list[samples.Sample]] = field(default_factory=dict)
     kept_samples: list[samples.Sample] = field(default_factory=list)
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -28,11 +28,8 @@ class Totals:
     def add_judged(self, summary: Mapping[str, Any]) -> None:
         """Add what `stages.judge` and `stages.describe` counted."""
         self.came_in += Tally(**summary["in"])
-        self.columns.update(summary.get("columns", {}))
-        if "files" not in summary:  # an earlier version judged this part
-            self.with_text = None
-        elif self.with_text is not None:
-            self.with_text.update(summary["files"])
+        self.columns.update(summary["columns"])
+        self.with_text.update(summary["files"])
         samples.add_measured(self.measured, summary["measured"] | summary.get("documents", {}))
         self._add_dropped(summary)
 
@@ -40,7 +37,7 @@ class Totals:
         """Add what `stages.write` counted."""
         self.kept += Tally(**summary["kept"])
         self.replaced.update(summary["replaced"])
-        self.private += summary.get("private", 0)
+        self.private += summary["private"]
         self.kept_samples = samples.merge([{"": self.kept_samples}, {"": summary["shown"]}], samples.KEPT)[""]
         self._add_dropped(summary)
 
@@ -49,17 +46,17 @@ class Totals:
             self.dropped[reason] = self.dropped.get(reason, Tally()) + Tally(**tally)
         self.dropped_samples = samples.merge([self.dropped_samples, summary["samples"]], samples.DROPPED)
 
-    def ledger(self, saved: RestoredRows) -> Ledger:
-        """Return the counts, with the rows that speakers saved among the kept ones."""
-        dropped = saved.less(self.dropped)
+    def ledger(self, restored: RestoredRows) -> Ledger:
+        """Return the counts, with the restored rows among the kept ones."""
+        dropped = restored.less(self.dropped)
         ordered = {reason: dropped[reason] for reason in reasons_of("web") if reason in dropped}
-        return Ledger(self.came_in, self.kept + saved.tally, ordered, {}, judged_right=saved.tally)
+        return Ledger(self.came_in, self.kept + restored.tally, ordered, {}, judged_right=restored.tally)
 
-    def replacements(self, saved: RestoredRows) -> dict[str, int]:
+    def replacements(self, restored: RestoredRows) -> dict[str, int]:
         """Return how often each kind of personal data was replaced."""
-        return dict(sorted((self.replaced + Counter(pii.count(saved.rows["text"]))).items()))
+        return dict(sorted((self.replaced + Counter(pii.count(restored.rows["text"]))).items()))
 
-    def sample_report(self, ledger: Ledger, saved: RestoredRows) -> dict[str, Any]:
+    def sample_report(self, ledger: Ledger, restored: RestoredRows) -> dict[str, Any]:
         """Return the contents of samples.json."""
         return {
             "thresholds": samples.thresholds(self.measured),
@@ -67,7 +64,7 @@ class Totals:
                 reason: [
                     samples.shown(sample)
                     for sample in self.dropped_samples[reason]
-                    if sample["text"] not in saved.texts
+                    if sample["text"] not in restored.texts
                 ]
                 for reason in ledger.dropped
             },

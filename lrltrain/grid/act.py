@@ -196,7 +196,8 @@ def _failed(job: Job, error: BaseException, seconds: float) -> Record:
 
 def _describe(error: BaseException) -> str:
     if is_full(error) and not isinstance(error, LrlError):
-        return f"no space left on a disk, or in your quota ({one_line(error)}). Make room and run the grid again."
+        problem = f"no space left on a disk, or in your quota ({one_line(error)})"
+        return f"{problem}. Free some disk space and run the grid again."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}."
     if isinstance(error, LrlError):

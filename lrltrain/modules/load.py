@@ -305,5 +305,5 @@ def _download(source: str, revision: str | None, patterns: list[str]) -> Path:
         return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = one_line(error, 200)
-        hint = "Make room, or set HF_HOME." if is_full(error) else "Check its id, revision and token."
+        hint = "Free some disk space, or set HF_HOME." if is_full(error) else "Check its id, revision and token."
         raise ModelError(f"{source}: cannot be downloaded from the Hub: {reason}.", hint) from error

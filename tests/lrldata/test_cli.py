@@ -88,6 +88,17 @@ def test_an_error_in_the_settings_names_the_file_and_the_key(
     assert "settings.toml" in result.stderr
 
 
+@pytest.mark.parametrize("source", ["conceptnet", "glotcc"])
+def test_an_input_on_the_command_line_replaces_the_one_in_the_file(source: str, lrldata: Run, tmp_path: Path) -> None:
+    key = "dump" if source == "conceptnet" else "input"
+    file = tmp_path / "settings.toml"
+    file.write_text(f'lang = "ro"\nsource = "{source}"\n{key} = "{tmp_path}/missing"\nout = "file://{tmp_path}/ws"\n')
+    result = lrldata("build", "--config", file, "--sample", "--dry-run", "--json")
+    assert result.returncode == 0, result.stderr
+    write = json.loads(result.stdout)["plan"][-1]
+    assert write["what"].startswith(f"{tmp_path}/ws/"), "file:// is a local folder in a file, too"
+
+
 def test_a_dry_run_lists_every_step_and_writes_nothing(lrldata: Run, tmp_path: Path) -> None:
     result = lrldata("build", "--lang", "ro,mt", "--dry-run", "--json")
     steps = json.loads(result.stdout)["plan"]

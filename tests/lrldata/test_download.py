@@ -247,6 +247,9 @@ def test_a_build_can_read_a_dump_from_a_url(server: Server, tmp_path: Path) -> N
 def test_the_official_dump_is_the_default_with_its_size_and_hash(tmp_path: Path) -> None:
     config = BuildConfig(lang="ro", cache=tmp_path)
     assert remote_of(config) is OFFICIAL
+    assert remote_of(config.model_copy(update={"dump": OFFICIAL.url})) is OFFICIAL
+    other = remote_of(config.model_copy(update={"dump": OFFICIAL.url, "dump_sha256": "0" * 64}))
+    assert other != OFFICIAL, "only a file with this hash may be used, not the index of the official one"
     assert (OFFICIAL.bytes, (OFFICIAL.sha256 or "")[:8]) == (497_963_447, "accd65fe")
     first, *_ = plan(config)
     assert (first.action, first.what, first.bytes) == ("download", OFFICIAL.url, 497_963_447)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import lrldata
-from lrldata.arguments import in_python
+from lrldata.arguments import as_text, in_python
 from lrldata.cli.options import typed_options
 from lrldata.engine import WorkerPool
 from lrldata.errors import InputError, LanguageError, StorageError, UsageError
@@ -116,6 +116,8 @@ def test_paths_are_local_and_may_begin_with_the_home_folder(tmp_path: Path, monk
     for address in ("https://x.org/a.txt", Path("s3://bucket/a")):
         with pytest.raises(UsageError, match=r"input: .* is an address"):
             lrldata.build("ro", source="web", input=address, out=tmp_path, quiet=True)
+    assert as_text(Path("s3://bucket/ws"), "out") == "s3://bucket/ws", "a Path keeps one slash"
+    assert as_text(Path("/a/b"), "out") == "/a/b"
     for wrong in (b"ws", 3):
         with pytest.raises(UsageError, match=r"out: .* is not a path"):
             lrldata.build("ro", sample=True, out=wrong, quiet=True)  # type: ignore[typeddict-item]

@@ -14,19 +14,18 @@ from lrldata.conceptnet.build import make_rows
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.index import make_index
 from lrldata.conceptnet.relations import relations, symmetric_relations
-from lrldata.conceptnet.triples import in_scripts
-from lrldata.conceptnet.verbalize import (
+from lrldata.conceptnet.template_sets import (
     Phrasebook,
     TemplateSet,
     all_built_in,
     built_in,
-    choose_template,
     expected_sets,
-    finished,
     missing,
     phrasebook,
     problems,
 )
+from lrldata.conceptnet.triples import in_scripts
+from lrldata.conceptnet.verbalize import choose_template, finished
 from lrldata.errors import InputError, UsageError
 from lrldata.language import find
 from lrldata.ledger import Ledger, Tally
@@ -290,9 +289,16 @@ def test_one_toml_file_adds_templates_for_a_new_language(rows_of: Rows, tmp_path
         file.write_text(valid.replace('"{start} on {end}."', broken))
         with pytest.raises(InputError, match=r"fi\.toml: IsA"):
             phrasebook(str(file), find("fi"))
-    file.write_text(valid.replace("reviewed =", "revewed ="))
-    with pytest.raises(InputError, match=r"fi\.toml"):
-        phrasebook(str(file), find("fi"))
+    for entry, message in (
+        ("revewed = true", "revewed: Extra inputs"),
+        ('script = "Foo"', r"script: 'Foo' is not a script; .* Latn\."),
+        ('name = "x"', "unknown key 'name'"),
+        ('language = "klingonish"', "language: Unknown language 'klingonish'"),
+    ):
+        key = entry.partition(" ")[0]
+        file.write_text("\n".join([entry, *(kept for kept in valid.splitlines() if not kept.startswith(f"{key} ="))]))
+        with pytest.raises(InputError, match=rf"fi\.toml: {message}"):
+            phrasebook(str(file), find("fi"))
 
 
 def facts_of(relations: list[str], starts: list[str], ends: list[str]) -> pl.DataFrame:

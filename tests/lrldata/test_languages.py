@@ -143,6 +143,7 @@ def test_a_custom_language_is_found_and_built(
         ('[xa]\nname = "x"\niso639_3 = "xyz"\n[xyz]\nname = "y"', r"\[xyz\]: already known as x"),
         ('[xyz]\nname = "x"\nscripts = ["latn"]', "unknown script 'latn'"),
         ('[xyz]\nname = "x"\nscripts = ["Xyzz"]', "unknown script 'Xyzz'"),
+        ('[xyz]\nname = "x"\nscripts = ["Mark"]', "unknown script 'Mark'"),  # a property of Unicode, but no script
         ('["../x"]\nname = "x"', "not a language code"),
         ("a = 1", "own.toml"),
     ],

@@ -176,7 +176,7 @@ def test_an_exceeded_quota_is_reported_like_a_full_disk(number: int) -> None:
     error = RuntimeError(f"I/O error: {os.strerror(number)} (os error {number})")
     assert _is_foreseen(error)
     assert "or in your quota" in _describe(error)
-    assert "Make room" in _describe(error)
+    assert "Free some disk space" in _describe(error)
 
 
 @pytest.mark.parametrize(
@@ -307,8 +307,8 @@ def test_errors_about_the_home_folder_and_limits_say_what_to_do() -> None:
     assert "ulimit -n" in _describe(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
     for number, hint in (
         (errno.EMFILE, "ulimit -n"),
-        (errno.EDQUOT, "Make room"),
-        (errno.ENOSPC, "Make room"),
+        (errno.EDQUOT, "Free some disk space"),
+        (errno.ENOSPC, "Free some disk space"),
         (errno.EFBIG, "ulimit -f"),
     ):
         message = _describe(OSError(number, os.strerror(number), "ws/data.parquet"))

@@ -11,16 +11,16 @@ import pytest
 from browser import CHROMIUM, browser
 
 from lrldata.conceptnet.config import load_config
-from lrldata.conceptnet.verbalize import (
+from lrldata.conceptnet.template_sets import (
     Phrasebook,
     TemplateSet,
     all_built_in,
     built_in,
     phrasebook,
     problems,
-    put_into_words,
     read_templates,
 )
+from lrldata.conceptnet.verbalize import verbalize
 from lrldata.language import find
 from lrldata.review.templates_page import templates_page
 
@@ -31,7 +31,7 @@ def sentences_of(book: Phrasebook, *facts: tuple[str, str, str], pos: str = "") 
          "end_node": f"/c/en/{end}{pos}", "turned": False}
         for relation, start, end in facts
     ]  # fmt: skip
-    return put_into_words(pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64}), book)["text"].to_list()
+    return verbalize(pl.DataFrame(rows, schema_overrides={"pair_hash": pl.UInt64}), book)["text"].to_list()
 
 
 def test_a_node_marked_as_a_verb_has_its_own_sentence() -> None:
@@ -54,7 +54,7 @@ def test_the_part_of_speech_of_a_turned_fact_is_that_of_its_term() -> None:
         {"start_node": "/c/en/run/n", "end_node": "/c/ro/alerga/v"},
     ]
     facts = pl.DataFrame([row | node for node in nodes], schema_overrides={"pair_hash": pl.UInt64})
-    plain, as_verb = put_into_words(facts, Phrasebook(templates))["text"]
+    plain, as_verb = verbalize(facts, Phrasebook(templates))["text"]
     assert (plain.startswith("To "), as_verb) == (False, "To alerga is to run.")
 
 
@@ -90,7 +90,7 @@ def test_a_sentence_that_begins_with_a_term_begins_with_a_capital() -> None:
             "turned": [False],
         }
     ).with_columns(pair_hash=pl.lit(0, pl.UInt64))
-    assert put_into_words(rows, book)["start"].to_list() == ["æble"], "columns keep the terms as they are"
+    assert verbalize(rows, book)["start"].to_list() == ["æble"], "columns keep the terms as they are"
 
 
 def test_native_sentences_have_both_ends_in_the_language_by_default() -> None:

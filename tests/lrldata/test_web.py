@@ -23,6 +23,7 @@ from lrldata.language import find, languages
 from lrldata.ledger import WEB_REASONS
 from lrldata.normalize import lowered, normalized
 from lrldata.progress import Progress
+from lrldata.review import decisions
 from lrldata.split import site_of
 from lrldata.web import garbled, line_filters, minhash, pii, samples
 from lrldata.web.build import clean_corpus
@@ -252,7 +253,8 @@ def test_poems_stay_and_lists_of_goods_are_dropped() -> None:
 
 def test_every_reason_occurs_in_the_code() -> None:
     folder = Path(line_filters.__file__).parent
-    source = "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
+    files = [*sorted(folder.glob("*.py")), Path(decisions.__file__)]
+    source = "".join(path.read_text("utf-8") for path in files)
     for reason in WEB_REASONS:
         assert f'"{reason}"' in source
 
@@ -285,6 +287,7 @@ def test_personal_data_is_replaced_and_years_are_not(text: str, shown: str) -> N
         ("Ċempel fuq 2122 1234 llum", "Ċempel fuq <phone> llum", "mt"),
         ("simu namba 255712345678", "simu namba <phone>", "sw"),
         ("abebe [at] example [dot] com, maria(at)example.com, info @ example.com", "<email>, <email>, <email>", "ro"),
+        ("Write to john ( at ) example.com please", "Write to <email> please", "ro"),
         ("jan at example dot com", "<email>", "ro"),
         ("IP 10.0.0.1 și 10.0.0.2 (DNS), hostname 1.2.3.4", "IP <ip> și <ip> (DNS), hostname <ip>", "ro"),
         ("IPv4: 10.0.0.1, IPs: 10.0.0.2", "IPv4: <ip>, IPs: <ip>", "ro"),

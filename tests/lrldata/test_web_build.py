@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from test_web import ENGLISH, ROMANIAN, frame
 from warm import Warm
 
 from hub_cards.local_hub import Hub, start
+from lrldata.layout import is_workspace
 from lrldata.web.plain import PART
 from lrldata.web.read import Columns, find_shards, read_parts
 
@@ -415,3 +417,16 @@ def test_a_text_is_explained_line_by_line(lrldata: Run) -> None:
     assert [line["language"] for line in explained[:3]] == ["ro", "ro", "ro"]
     shown = lrldata("explain", text, "--lang", "ro").stdout
     assert "a line in another language" in shown
+
+
+def test_files_of_a_workspace_are_no_input_whatever_else_is_there(tmp_path: Path) -> None:
+    (tmp_path / "adapters/ro/b/a").mkdir(parents=True)
+    (tmp_path / "adapters/ro/b/a/manifest.json").write_text('{"kind": "adapter"}')
+    assert is_workspace(tmp_path)
+    (tmp_path / "datasets/aa/notes").mkdir(parents=True)
+    (tmp_path / "datasets/aa/notes/manifest.json").write_text("[]")
+    (tmp_path / "datasets/aa/other").mkdir()
+    (tmp_path / "datasets/aa/other/manifest.json").symlink_to(tmp_path / "datasets/aa/notes/manifest.json")
+    assert is_workspace(tmp_path), "the files of other programs do not hide an adapter"
+    shutil.rmtree(tmp_path / "adapters")
+    assert not is_workspace(tmp_path)

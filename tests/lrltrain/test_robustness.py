@@ -228,8 +228,8 @@ def test_a_full_disk_is_called_by_its_name_everywhere(monkeypatch: pytest.Monkey
         with pytest.raises(StorageError, match=where), naming_arguments({"out", "cache"}):
             raise error
     monkeypatch.setattr("lrltrain.modules.load.snapshot_download", fail)
-    with pytest.raises(ModelError, match=r"No space left on device\. Make room, or set HF_HOME\.$"):
+    with pytest.raises(ModelError, match=r"No space left on device\. Free some disk space, or set HF_HOME\.$"):
         load_adapter(load_model(find_base("lrl-mini")), "my-org/adapter")
     monkeypatch.setattr("lrltrain.grid.act.records_of", fail)
     record = run_job(Job("report", {}, {}).as_json(), str(tmp_path), str(tmp_path))
-    assert record.error.endswith("Make room and run the grid again.")
+    assert record.error.endswith("Free some disk space and run the grid again.")

@@ -106,7 +106,7 @@ def step_plain(dump: Path, languages: str, out: Path, parsed: str) -> None:
 
     `parsed` says of which edges the JSON column is parsed: `all`, like the paper's scripts, or those that `match`.
     """
-    from lrldata.conceptnet.verbalize import built_in
+    from lrldata.conceptnet.template_sets import built_in
     from lrldata.language import parse
 
     predicates = {f"/r/{name}": phrasings[0] for name, phrasings in built_in("paper").relations.items()}

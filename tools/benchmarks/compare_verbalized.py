@@ -19,8 +19,8 @@ import polars as pl
 from lrldata.conceptnet.build import make_rows
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.conceptnet.source import find_index
+from lrldata.conceptnet.template_sets import phrasebook
 from lrldata.conceptnet.triples import read_fields
-from lrldata.conceptnet.verbalize import phrasebook
 from lrldata.language import find
 from lrldata.progress import Progress
 

@@ -1,8 +1,7 @@
-"""Lines of web text that speakers judged: drop those judged wrong, keep those judged right. IO: parts.
+"""Restore lines of web text that the rules dropped but speakers judged right. IO: parts.
 
-A line that is right but would be dropped becomes a row after all, with its document's name and address, in the split of
-its document or site. It is not saved if the dataset already has the same text, in whatever case, or if it contains text
-of a benchmark.
+A restored line becomes a row with its document's name and address, in the split of its document or site. It is not
+restored if the dataset already has the same text, in whatever case, or if it contains text of a benchmark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +12,16 @@ import polars as pl
 
 from lrldata.ledger import Tally
 from lrldata.normalize import lowered
-from lrldata.review.decisions import Decisions
-from lrldata.review.verdicts import line_id
+from lrldata.review.decisions import JUDGED_WRONG, Decisions, lines_among
 from lrldata.schema import WEB
 from lrldata.split import SPLITS, by_pair, content_hash, site_of
 from lrldata.web.chunks import DropCodes, Part
 from lrldata.web.cross_dedup import CODES
 
-JUDGED_WRONG = "judged_wrong"
-NEVER_SAVED = ("no_text", "contaminated")  # whatever speakers say about them
+NEVER_RESTORED = ("no_text", "contaminated")  # whatever speakers say about them
 # In addition, reasons that do not contradict speakers: another copy is kept, or the dataset is full.
-_NOT_SAVED = [*NEVER_SAVED, "exact_duplicate", "normalised_duplicate", "above_max_bytes", JUDGED_WRONG]
-_SAVED = pl.Schema(
+_NOT_RESTORED = [*NEVER_RESTORED, "exact_duplicate", "normalised_duplicate", "above_max_bytes", JUDGED_WRONG]
+_RESTORED = pl.Schema(
     {
         **dict.fromkeys(("text", "doc", "url", "site"), pl.String()), "bytes": pl.UInt32(), "reason": pl.String(),
         "part": pl.UInt32(), "number": pl.UInt32(),  # of the document within its part
@@ -35,7 +32,7 @@ _SAVED = pl.Schema(
 
 @dataclass(frozen=True)
 class RestoredRows:
-    """The rows that speakers saved, and what to subtract from the counts of each reason for them."""
+    """The rows that are restored, and what to subtract from the counts of each reason for them."""
 
     rows: pl.DataFrame
 
@@ -57,26 +54,15 @@ class RestoredRows:
         return {reason: tally for reason, tally in left.items() if tally.rows}
 
 
-def mark_wrong(judged: pl.DataFrame, decisions: Decisions) -> pl.DataFrame:
-    """Give the lines that speakers judged wrong a reason of their own, if they have none yet."""
-    wrong = _among(judged["text"], decisions.wrong)
-    reason = pl.when(pl.col("reason").is_null() & wrong).then(pl.lit(JUDGED_WRONG)).otherwise("reason")
-    return judged.with_columns(reason=reason)
-
-
 def right_among(dropped: pl.DataFrame, decisions: Decisions) -> pl.Series:
     """Return which of the dropped lines speakers judged right."""
-    return _among(dropped["text"], decisions.right) & ~dropped["reason"].is_in(_NOT_SAVED)
+    return lines_among(dropped["text"], decisions.right) & ~dropped["reason"].is_in(_NOT_RESTORED)
 
 
-def _among(texts: pl.Series, lines: frozenset[str]) -> pl.Series:
-    return pl.Series([line_id(text) in lines for text in texts], dtype=pl.Boolean)
-
-
-def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> RestoredRows:
+def restored_rows(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Decisions | None) -> RestoredRows:
     """Return the lines that are right but dropped, each once in whatever case, from the first document by address."""
     if decisions is None:
-        return RestoredRows(pl.DataFrame(schema=_SAVED))
+        return RestoredRows(pl.DataFrame(schema=_RESTORED))
     reasons = {number: reason for reason, number in CODES.items()}
     frames = []
     for number, (part, codes) in enumerate(zip(parts, drop_codes, strict=True)):
@@ -91,9 +77,9 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
         lines = lines.rename({"doc": "number", "name": "doc"}).with_columns(
             site=site_of(pl.col("url")), part=pl.lit(number), folded=lowered(lines["text"]).hash(1)
         )
-        frames.append(lines.select(_SAVED.names()).cast(_SAVED))
+        frames.append(lines.select(_RESTORED.names()).cast(_RESTORED))
     # Names of files only break ties: the rows must not depend on how the text is divided among files.
-    rows = pl.concat([pl.DataFrame(schema=_SAVED), *frames]).sort("text", "url", "doc", "reason", nulls_last=True)
+    rows = pl.concat([pl.DataFrame(schema=_RESTORED), *frames]).sort("text", "url", "doc", "reason", nulls_last=True)
     rows = rows.unique("folded", keep="first", maintain_order=True)
     existing = [
         part.read("lines", "folded").filter(pl.Series(codes == 0) & pl.col("folded").is_in(rows["folded"].implode()))
@@ -102,17 +88,20 @@ def save(parts: Sequence[Part], drop_codes: Sequence[DropCodes], decisions: Deci
     return RestoredRows(rows.join(pl.concat([rows.select("folded").clear(), *existing]), on="folded", how="anti"))
 
 
-def write_saved(saved: RestoredRows, places: pl.DataFrame, rows: Path) -> None:
-    """Write the saved rows, ordered by content hash, into the last shard of their splits below the folder `rows`.
+def write_restored(restored: RestoredRows, places: pl.DataFrame, rows: Path) -> None:
+    """Write the restored rows, ordered by content hash, into the last shard of their splits below the folder `rows`.
 
     `places` has the splits of the kept documents, by part and doc. Other documents are placed by their site or, without
     one, by the smallest hash of their lines here.
     """
-    hashes = {"order": content_hash(saved.rows["text"]), "of_site": content_hash(saved.rows["site"].fill_null(""))}
+    hashes = {
+        "order": content_hash(restored.rows["text"]),
+        "of_site": content_hash(restored.rows["site"].fill_null("")),
+    }
     key = pl.when(pl.col("site").is_null()).then(pl.col("order").min().over("part", "number")).otherwise("of_site")
     kept = places.select("part", pl.col("doc").alias("number"), pl.col("split").alias("of_document"))
     placed = (
-        saved.rows.with_columns(**hashes)
+        restored.rows.with_columns(**hashes)
         .with_columns(split=by_pair(key))
         .join(kept, on=["part", "number"], how="left", maintain_order="left")
         .with_columns(split=pl.coalesce("of_document", "split"), line=pl.lit(0, pl.UInt32))
@@ -123,4 +112,4 @@ def write_saved(saved: RestoredRows, places: pl.DataFrame, rows: Path) -> None:
         folder = rows / f"{split}-{shards[-1] if shards else 0}"
         if len(split_rows):
             folder.mkdir(parents=True, exist_ok=True)
-            split_rows.select(*WEB.names(), "order", "line").write_ipc(folder / "saved", compression="lz4")
+            split_rows.select(*WEB.names(), "order", "line").write_ipc(folder / "restored", compression="lz4")
