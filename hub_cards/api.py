@@ -17,7 +17,7 @@ from lrldata.language import Language, as_typed
 from lrldata.output import keep_out, note
 from lrldata.progress import Progress
 from lrldata.settings import AnyPath, as_path
-from lrltrain.options import Method
+from lrltrain.config import Method
 
 if TYPE_CHECKING:
     from hub_cards.publish.local import RenderedCard

@@ -117,9 +117,14 @@ def is_short_of_memory(error: BaseException) -> bool:
     failed_load = isinstance(error, ImportError) and (
         "failed to map segment" in message or "Cannot allocate memory" in message
     )
-    failed_tensor = isinstance(error, RuntimeError) and "can't allocate memory" in message  # of torch, on a CPU
-    is_raised = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-    return has_no_thread or has_no_process or failed_load or failed_tensor or is_raised
+    is_refused = getattr(error, "errno", None) == errno.ENOMEM
+    return has_no_thread or has_no_process or failed_load or is_refused or is_failed_allocation(error)
+
+
+def is_failed_allocation(error: BaseException) -> bool:
+    """Return whether Python, or torch on a CPU, could not allocate memory."""
+    is_of_torch = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return is_of_torch or isinstance(error, MemoryError)
 
 
 def is_of_machine(error: BaseException) -> bool:

@@ -39,7 +39,7 @@ def fit(data: Any, **options: Any) -> Any:
     """Train an adapter on a dataset, or several adapters together.
 
     Adapters that are trained together share the base model's dropout, so each differs a little from one that is trained
-    alone; with `group=1`, each is.
+    alone. `group=1` trains each one alone.
     An interrupted run resumes from its last checkpoint when `fit` is called again with the same arguments. An existing,
     unchanged adapter is left alone.
 
@@ -159,9 +159,9 @@ def evaluate(
         adapter: An adapter returned by `fit`, the folder that `fit` wrote, or a list of these; None measures only the
             model `base`.
         **options: The options of `lrltrain eval`. If an adapter is in a workspace, `out` defaults to that workspace.
-            Without `data`, the perplexity of an adapter returned by `fit` is measured on the test split of its training
-            dataset, without network access, and any other on FLORES-200 from the Hub. The frame's column `data` names
-            the data that was used.
+            Without `data`, perplexity is measured on the test splits of the training datasets, without network access,
+            if all adapters were returned by `fit` and have a dataset folder; otherwise, all are measured on FLORES-200
+            from the Hub. The frame's column `data` names the data that was used.
 
     Returns:
         The scores: `to_frame()`, `texts`, `tasks`.
@@ -185,15 +185,25 @@ def evaluate(
             f"adapter: {invalid[0]!r:.60} is not an adapter.", "Give an adapter returned by `fit`, or its folder."
         )
     call_options: dict[str, Any] = {key: plain(value) for key, value in options.items()} | _language_options(options)
-    fitted = [item for item in several if not isinstance(item, str | Path)]
+    if several and not any(isinstance(item, str | Path) for item in several):
+        return _evaluate_fitted(several, call_options)
+    return _evaluate_folders(several, call_options)
+
+
+def _evaluate_folders(adapters: "Sequence[Adapter | str | Path]", call_options: dict[str, Any]) -> Scores:
+    """Measure adapters, some of which are given as folders, or only a base model, all on the same data."""
     explicit = _set_options(call_options)
-    if not fitted or len(fitted) < len(several):
-        found = (_workspace_of(as_path(item, "adapter"), ADAPTERS, 4) for item in several)
-        workspaces = {workspace.resolve(): workspace for workspace in found if workspace is not None}
-        if len(workspaces) > 1 and "out" not in explicit:
-            raise UsageError("out: the adapters are in several workspaces.", "Say in which one to store the scores.")
-        first = next(iter(workspaces.values()), None)
-        return _measured(several, call_options | ({} if "out" in explicit or first is None else {"out": first}))
+    folders = (_workspace_of(as_path(item, "adapter"), ADAPTERS, 4) for item in adapters)
+    workspaces = {workspace.resolve(): workspace for workspace in folders if workspace is not None}
+    if len(workspaces) > 1 and "out" not in explicit:
+        raise UsageError("out: the adapters are in several workspaces.", "Say in which one to store the scores.")
+    first = next(iter(workspaces.values()), None)
+    return _measured(adapters, call_options | ({} if "out" in explicit or first is None else {"out": first}))
+
+
+def _evaluate_fitted(fitted: "Sequence[Adapter]", call_options: dict[str, Any]) -> Scores:
+    """Measure adapters returned by `fit`, by workspace, dataset and base model. Raises DivergedError."""
+    explicit = _set_options(call_options)
     on_training_data = (
         explicit.get("task", "pppl") == "pppl" and "data" not in explicit and all(item.dataset for item in fitted)
     )

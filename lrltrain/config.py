@@ -18,18 +18,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from lrldata.errors import UsageError
 from lrldata.manifest import DATASET, read_manifest
 from lrldata.settings import LocalPath, OutputFolder, PathOrId, check, read_toml, several
+from lrltrain.names import LONGEST_NAME, NAME
 
 Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 Objective = Literal["mlm", "clm"]
 Batching = Literal["packed", "joined", "line"]
 Formula = Literal["corrected", "paper", "within_word_l2r"]
-PublicId = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)?$"
-    ),
-]
-FolderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=96)]
+PublicId = Annotated[str, StringConstraints(pattern=rf"^{NAME}(/{NAME})?$")]
+FolderName = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=LONGEST_NAME)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
@@ -50,7 +46,7 @@ PER_ADAPTER_SETTINGS = {
     "overwrite",
     "resume",
 }
-UNGROUPED_METHODS = {"full", "fusion"}  # methods
+UNGROUPED_METHODS = {"full", "fusion"}
 TASK_OPTIONS = {"labels", "baselines", "corpus", "transfer_from", "transfer_adapter", "learn_fusion", "seeds", "epochs"}
 TASK_OPTIONS |= {"batch_size", "learning_rate", "weight_decay", "warmup", "reduction_factor"}
 TEXT_OPTIONS = {"formula", "batch_tokens", "resamples", "seed"}
@@ -117,6 +113,8 @@ class FitConfig(BaseModel):
             raise ValueError("--fuse-invertible works only with --method fusion")
         if len(set(self.adapters)) < len(self.adapters):
             raise ValueError("--adapters contains duplicates")
+        if self.dataset_revision and not self.dataset:
+            raise ValueError("--dataset-revision needs --dataset ID, a dataset on the Hub")
         if self.overwrite and self.resume:
             raise ValueError("--overwrite and --resume are mutually exclusive")
         return self
@@ -216,7 +214,7 @@ class EvalConfig(BaseModel):
     @property
     def measures_text(self) -> bool:
         """Return whether perplexity is to be measured and there is text to measure it on."""
-        return self.task == "pppl" or (self.task == "all" and (self.data is None or self.text_data != self.data))
+        return self.task == "pppl" or (self.task == "all" and (self.task_data is None or self.text_data != self.data))
 
 
 def presets() -> list[str]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lrldata.errors import ModelError
+from lrldata.errors import ModelError, is_failed_allocation
 
 SMALLER = "Lower --batch-tokens, use --precision bf16, or use a smaller model."
 
@@ -21,16 +21,22 @@ def release_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, on a GPU or a CPU. Call it after torch has been imported."""
+    return _is_of_gpu(error) or is_failed_allocation(error)
+
+
 @contextmanager
 def within_memory(hint: str) -> Iterator[None]:
     """Turn out-of-memory errors into a ModelError with `hint`, which says what the user can do."""
-    import torch  # noqa: PLC0415 -- slow to import; callers have imported it already
-
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise ModelError("the GPU ran out of memory for this model and batch.", hint) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # the message of torch's CPU allocator
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
-        raise ModelError("there is not enough memory for this model and batch.", hint) from error
+        problem = "the GPU ran out of memory" if _is_of_gpu(error) else "there is not enough memory"
+        raise ModelError(f"{problem} for this model and batch.", hint) from error
+
+
+def _is_of_gpu(error: BaseException) -> bool:
+    return isinstance(error, sys.modules["torch"].OutOfMemoryError)

@@ -25,7 +25,7 @@ from lrldata.output import note
 from lrltrain.config import Objective
 from lrltrain.dropout import rates_of, replace_constants, replace_rates
 from lrltrain.hub_cache import drop_damaged
-from lrltrain.names import BUILT_IN, declared_id, snapshot_of
+from lrltrain.names import BUILT_IN, id_of_folder, snapshot_of
 from lrltrain.passes import SUITABLE, check_reading
 from lrltrain.reading import check_has_tokenizer, check_tokenizer, contents_of, reading_of
 from lrltrain.rotary import apply_later_keys
@@ -79,59 +79,63 @@ def mini_path() -> Path:
     return Path(str(files("lrltrain").joinpath("mini")))
 
 
-def find_base(name: str, revision: str | None = None, public: str | None = None, objective: Any = None) -> Base:
+def find_base(
+    name: str, revision: str | None = None, public: str | None = None, objective: Objective | None = None
+) -> Base:
     """Find a base model: `lrl-mini`, a folder or a Hub id.
 
     A folder's public id is `public` if given, else the one recorded in the folder (by a snapshot in the Hub's cache, or
-    as `_name_or_path`), else the folder's name. Raises ModelError if it is not a model or does not fit the objective.
+    as `_name_or_path`), else the folder's name. Raises ModelError if it is not a model, does not fit the objective, or
+    is a folder although a revision is given.
     """
     if name == MINI and public not in (None, MINI):
         raise UsageError(f"--base-id {public}: {MINI} has its own id.")
     location = str(mini_path()) if name == MINI else name
     folder = Path(location)
+    if revision is not None and folder.is_dir():
+        raise ModelError(
+            f"{name}: has no revisions, because it is not loaded from the Hub.",
+            "Omit --base-revision, or --model-revision for prompts.",
+        )
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         raise ModelError(f"{name}: is an adapter, not a base model.", "Give the model that it was trained on.")
     with _loading(name):
         checked = check_files(name, location, revision)
         declared: Any = checked.config.get("model_type")
         if declared in CONFIG_MAPPING_NAMES:  # checked first, as configurations of some types load other models
-            _objectives(name, declared, objective)
+            _objective_of(name, declared, objective)
         config = AutoConfig.from_pretrained(location, revision=checked.commit or revision, trust_remote_code=False)
-    supported = _objectives(name, config.model_type, objective)
+    supported = _objective_of(name, config.model_type, objective)
     content = weights = reading = None
     if folder.is_dir():
         snapshot = snapshot_of(folder)
-        if snapshot:
-            public, revision = public or snapshot[0], snapshot[1]
-        elif name == MINI:
-            public = MINI
-        else:
-            public = public or declared_id(checked.config, folder)
+        revision = snapshot[1] if snapshot else None
+        public = MINI if name == MINI else public or id_of_folder(folder, checked.config)
         content, weights = contents_of(folder)
         reading = reading_of(folder)
-        public = public or folder.resolve().name
     else:
         public, revision = public or name, checked.commit or revision
         if revision:
             drop_damaged(name, revision)
-    return Base(public, location, revision, objective or supported[0], config.model_type, content, reading, weights)
+    return Base(public, location, revision, supported, config.model_type, content, reading, weights)
 
 
-def _objectives(name: str, kind: str, objective: Objective | None) -> list[Objective]:
-    """Return the objectives for models of this type. Raises ModelError if there is none, or `objective` is not one."""
+def _objective_of(name: str, kind: str, requested: Objective | None) -> Objective:
+    """Return the objective for models of this type. Raises ModelError if there is none, or another is requested."""
     if kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         what = "an encoder-decoder or a speech model"  # transformers lists both under the same head
         raise ModelError(f"{name}: a model of type {kind!r} is {what}, which is not supported.", SUITABLE)
-    supported: list[Objective] = ["mlm"] if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES else []
-    if not supported and kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:  # an encoder would see the tokens to predict
-        supported = ["clm"]
-    if not supported or (objective and objective not in supported):
-        if objective and supported:
-            raise ModelError(
-                f"{name}: a model of type {kind!r} can be trained with objective {supported[0]}, not {objective}.",
-                "Omit --objective.",
-            )
+    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:  # first: trained as a decoder, it would see the tokens to predict
+        supported: Objective = "mlm"
+    elif kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        supported = "clm"
+    else:
         raise ModelError(f"{name}: a model of type {kind!r} has no language modelling head.", SUITABLE)
+    if requested not in (None, supported):
+        raise ModelError(
+            f"{name}: a model of type {kind!r} can be trained with objective {supported}, not {requested}.",
+            "Omit --objective.",
+        )
     return supported
 
 
@@ -239,8 +243,10 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
     """
     vocabulary = tokenizer.get_vocab()
     size = max(vocabulary.values()) + 1
-    pieces = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"  # its words may contain the letter Ġ
-    marks = [mark for mark in ("▁", "Ġ") if not pieces and any(token.startswith(mark) for token in vocabulary)]
+    is_word_piece = (
+        type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
+    )  # its words may contain the letter Ġ
+    marks = [mark for mark in ("▁", "Ġ") if not is_word_piece and any(token.startswith(mark) for token in vocabulary)]
     starts = torch.zeros(size, dtype=torch.bool)
     for token, number in vocabulary.items():
         starts[number] = token.startswith(marks[0]) if marks else not token.startswith("##")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 BUILT_IN = "lrl-mini"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/([0-9a-f]+)")
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+_SNAPSHOT = re.compile(r"models--(?:([\w.-]+?)--)?([\w.-]+)/snapshots/([0-9a-f]+)")  # old models have no organization
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*"  # of a repository on the Hub, and of a folder
+LONGEST_NAME = 96  # characters of a name on the Hub
 LARGEST = 32 * 2**20  # maximum bytes of a configuration
 
 
@@ -21,7 +22,7 @@ def base_name(identifier: str) -> str:
 def snapshot_of(folder: Path) -> tuple[str, str] | None:
     """Return the model id and commit of a folder that is a snapshot in the Hub's cache; None for other folders."""
     match = _SNAPSHOT.search(folder.resolve().as_posix())
-    return (f"{match[1]}/{match[2]}", match[3]) if match else None
+    return ("/".join(filter(None, match.group(1, 2))), match[3]) if match else None
 
 
 def declared_id(config: Mapping[str, object], folder: Path) -> str | None:
@@ -40,8 +41,13 @@ def public_id(model: str) -> str:
     folder = Path(model)
     if model == BUILT_IN or not folder.is_dir():
         return model
+    return id_of_folder(folder, _read_config(folder))
+
+
+def id_of_folder(folder: Path, config: Mapping[str, object]) -> str:
+    """Return the default public id of a model in a folder, given its configuration."""
     snapshot = snapshot_of(folder)
-    return snapshot[0] if snapshot else declared_id(_read_config(folder), folder) or folder.resolve().name
+    return snapshot[0] if snapshot else declared_id(config, folder) or folder.resolve().name
 
 
 def _read_config(folder: Path) -> Mapping[str, object]:
@@ -78,7 +84,7 @@ def _candidates(name: str, origin: str) -> Iterable[str]:
     parts = [part for part in origin.split("/") if part not in ("", ".", "..")][:-1]
     for number in range(1, len(parts) + 1):
         prefixed = "--".join([*parts[-number:], name])
-        if _SAFE.fullmatch(prefixed) and len(prefixed) <= 96:  # limit of a name on the Hub
+        if re.fullmatch(NAME, prefixed) and len(prefixed) <= LONGEST_NAME:
             yield prefixed
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "model"
     yield f"{plain}-{sha256(origin.encode(errors='surrogatepass')).hexdigest()[:6]}"

@@ -6,10 +6,10 @@ from typing import Any, Literal, TypedDict
 from lrldata.language import Language
 from lrldata.settings import AnyPath
 from lrldata.workspace import Dataset
+from lrltrain.config import Batching, Formula, Method, Objective
 
 Precision = Literal["auto", "fp32", "bf16"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
-Method = Literal["seq_bn", "seq_bn_inv", "lora", "full", "fusion"]
 
 
 class FitOptions(TypedDict, total=False):
@@ -28,8 +28,8 @@ class FitOptions(TypedDict, total=False):
     adapters: Sequence[AnyPath] | None
     fuse_invertible: Literal["first", "none"] | None
     preset: str | None
-    objective: Literal["mlm", "clm"] | None
-    batching: Literal["packed", "joined", "line"] | None
+    objective: Objective | None
+    batching: Batching | None
     max_length: int | None
     batch_size: int | None
     accumulate: int | None
@@ -81,7 +81,7 @@ class EvalOptions(TypedDict, total=False):
     warmup: float | None
     reduction_factor: float | None
     learn_fusion: bool | None
-    formula: Literal["corrected", "paper", "within_word_l2r"] | None
+    formula: Formula | None
     limit: int | None
     batch_tokens: int | None
     max_length: int | None

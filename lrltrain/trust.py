@@ -246,11 +246,12 @@ def _check(name: str, file: str, path: Path | None) -> dict[str, Any]:
 def _more_configs(name: str, config: dict[str, Any]) -> list[str]:
     """Return the names of configurations that replace config.json in some versions of transformers."""
     listed = config.get("configuration_files") or []
-    if not isinstance(listed, list) or not all(isinstance(file, str) and len(file) < 100 for file in listed[:100]):
-        raise ModelError(f"{name}: {CONFIG}: configuration_files is not a list of file names.", _HINT)
+    is_short = isinstance(listed, list) and len(listed) <= 100
+    if not is_short or not all(isinstance(file, str) and len(file) < 100 for file in listed):
+        raise ModelError(f"{name}: {CONFIG}: configuration_files is not a list of at most 100 file names.", _HINT)
     others = [file for file in listed if file != CONFIG and file.startswith("config.") and file.endswith(".json")]
     invalid = next((file for file in others if not _VERSIONED.fullmatch(file)), None)
-    if invalid is not None or len(listed) > 100:
+    if invalid is not None:
         raise ModelError(
             f"{name}: {CONFIG}: configuration_files names {_short(invalid)}, which is not a file of this model.", _HINT
         )

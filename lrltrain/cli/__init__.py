@@ -1,4 +1,4 @@
-"""The command `lrltrain`: one module per command, on top of the Python API."""
+"""The command `lrltrain`, whose subcommands run the same pipelines as the Python API."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The subcommands of `lrltrain`, one module each. Modules that need torch are imported only when a command runs."""
+"""The subcommands of `lrltrain`. Modules that need torch are imported only when a command runs."""
 
 from lrldata.cli.run import new_app, run
 from lrltrain.cli.evaluate import eval_command

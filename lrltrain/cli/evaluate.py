@@ -131,7 +131,8 @@ def eval_command(
     with libraries(progress):
         from lrltrain.cli import tables
         from lrltrain.evaluation.measure import measure
+        from lrltrain.scores import Scores
     tasks, results = measure(settings, progress)
-    value = {"scores": [score.as_json() for score in results], "tasks": [score.as_json() for score in tasks]}
+    value = Scores(tuple(results), tuple(tasks)).as_json()
     output = [*([tables.task_scores(tasks)] if tasks else []), *([tables.scores(results)] if results else [])]
     show_or_dump(as_json, value | {"seconds": round(time.perf_counter() - start, 3)}, Group(*output))

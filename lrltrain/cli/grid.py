@@ -12,7 +12,7 @@ from lrltrain.grid.options import EngineName, Options
 
 
 def grid_command(
-    recipe: Annotated[Path, typer.Argument(help="Recipe of the study, e.g. recipes/demo.toml.")],
+    study: Annotated[Path, typer.Argument(help="The study: a TOML file such as recipes/demo.toml.")],
     only: Annotated[
         list[str] | None,
         typer.Option(help="Run only these jobs and their dependencies: lang=ug,method=lora. Repeatable."),
@@ -46,11 +46,11 @@ def grid_command(
         typer.Option("--verify", help="Check finished files by hash, not only by size and time."),
     ] = False,
     out: Annotated[
-        str | None, typer.Option(help="The workspace.", show_default="the recipe's, or lrl-workspace")
+        str | None, typer.Option(help="The workspace.", show_default="the study's, or lrl-workspace")
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Cache folder for dumps, indexes and tokens.", show_default="the recipe's, or the user's"),
+        typer.Option(help="Cache folder for dumps, indexes and tokens.", show_default="the study's, or the user's"),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -65,7 +65,7 @@ def grid_command(
     from lrltrain.grid.grid import grid, planned
     from lrltrain.grid.records import records_of
 
-    config = load_grid_config(recipe, typed_options({"out": out, "cache": cache}))
+    config = load_grid_config(study, typed_options({"out": out, "cache": cache}))
     options = Options(
         engine=engine,
         workers=workers,
@@ -89,12 +89,14 @@ def grid_command(
 
 def status_command(
     workspace: Annotated[
-        str, typer.Argument(help="The workspace of a grid: a folder, or s3://BUCKET/FOLDER.")
+        str, typer.Argument(help="The workspace of a study: a folder, or s3://BUCKET/FOLDER.")
     ] = "lrl-workspace",
-    cache: Annotated[Path | None, typer.Option(help="The cache folder of the grid.", show_default="the user's")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="The cache folder of the study.", show_default="the user's")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the status of a grid: jobs that are done, running, failed and left, and the remaining time."""
+    """Show the status of a study: jobs that are done, running, failed and left, and the remaining time."""
     from platformdirs import user_cache_path
 
     from lrltrain.grid import show

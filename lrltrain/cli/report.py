@@ -21,7 +21,8 @@ def report_command(
     against: Annotated[
         str,
         typer.Option(
-            help="Reference to compare scores with: a method (lora), a model (gpt-4), or both (gpt-4:prompt-0)."
+            help="Reference to compare scores with: a method (lora), a model (gpt-4), or both (gpt-4:prompt-0).",
+            show_default="the base model without an adapter",
         ),
     ] = "none",
     as_json: Json = False,
@@ -41,7 +42,7 @@ def report_command(
         opened(
             workspace, [*MADE_OF, "grid/plan.json", "grid/jobs"], [] if out else ["report"], wanted=is_read
         ) as folder,
-        progress.waiting("Counting"),
+        progress.waiting("Writing the report"),
     ):
         reported = report(folder, out, against=Reference(against))
     if warning := unfinished(folder):

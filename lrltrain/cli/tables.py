@@ -26,7 +26,7 @@ def fitted(result: Adapter) -> Table:
         "base model": result.manifest["base"]["id"],
         "trained parameters": f"{trained['parameters']:,} ({share:.2%} of the base model's)",
         "tokens seen": f"{trained['tokens']:,} in {trained['steps']:,} steps",
-        "padding": "to the longest line of each batch"
+        "padding": "to the longest row of each batch"
         if trained["batching"] == "line"
         else f"{packed.padding(longest):.1%}",
         "validation loss": f"{trained['validation_loss_before']:.3f} -> {trained['validation_loss']:.3f} "

@@ -137,7 +137,8 @@ def base_of(manifest: Mapping[str, Any], config: EvalConfig) -> Base:
             "Name it with --base FOLDER.",
         )
     name = config.base or trained_on["id"]
-    revision = config.base_revision or (trained_on["revision"] if name == trained_on["id"] else None)
+    is_same = name == trained_on["id"] and not Path(name).is_dir()  # a folder may have the path of an id
+    revision = config.base_revision or (trained_on["revision"] if is_same else None)
     return find_base(name, revision, config.base_id or trained_on["id"], trained_on["objective"])
 
 

@@ -49,7 +49,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     blocks = max(1, round(blocks_of_sample / max(1, lines) * rows))
     blocks_per_step = config.batch_size * config.accumulate * processes()
 
-    with progress.waiting("Laying out the model"):
+    with progress.waiting("Counting parameters"):
         model = _empty_model(plan.base.location, plan.base.revision, plan.base.objective)
         if config.method == "fusion":  # attaching it requires the weights of its adapters
             model = load_model(plan.base)

@@ -66,7 +66,7 @@ def fit(config: FitConfig, progress: Progress) -> Adapter:
 
 
 def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]:
-    """Train the adapters of several configurations together, each as if it were trained separately.
+    """Train the adapters of several configurations together; the dropout of the base model is all that they share.
 
     Adapters that are made already are left as they are. Raises LrlError.
     """

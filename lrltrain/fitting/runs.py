@@ -7,7 +7,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 
 from lrldata.errors import StorageError, TrainingError, UsageError, is_full
@@ -27,6 +26,7 @@ from lrldata.paths import inside, remove_tree
 from lrldata.versions import other_versions
 from lrltrain.artifact import NOT_NEEDED, owned_by
 from lrltrain.config import FitConfig
+from lrltrain.memory import is_out_of_memory
 from lrltrain.methods import READERS
 from lrltrain.models import Base
 from lrltrain.names import base_name, distinct
@@ -278,12 +278,13 @@ def translate_errors(run: Path, batch_size: int) -> Iterator[None]:
     """Explain failures of training that are not bugs: memory or disk space that ran out."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"out of memory with {batch_size} blocks per batch.",
-            "Lower --batch-size, and raise --accumulate by the same factor to keep the step, or lower --max-length.",
-        ) from error
-    except (RuntimeError, OSError, SafetensorError) as error:
+    except (RuntimeError, MemoryError, OSError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise TrainingError(
+                f"out of memory with {batch_size} blocks per batch.",
+                "Lower --batch-size, and raise --accumulate by the same factor to keep the step, or lower "
+                "--max-length.",
+            ) from error
         if is_full(error) or shutil.disk_usage(run.parent).free < SPACE_NEEDED:
             raise StorageError(
                 f"{run}: no space left on the disk, or in your quota.",

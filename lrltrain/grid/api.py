@@ -38,7 +38,7 @@ class Study:
 
 
 def run_grid(
-    recipe: AnyPath | Mapping[str, Any],
+    study: AnyPath | Mapping[str, Any],
     *,
     only: str | Iterable[str] | None = None,
     engine: Literal["local", "ray"] = "local",
@@ -52,12 +52,12 @@ def run_grid(
     dry_run: bool = False,
     quiet: bool = False,
 ) -> Study:
-    """Make everything in a recipe that is not done yet: datasets, adapters, scores, the report, publishing.
+    """Make everything in a study that is not done yet: datasets, adapters, scores, the report, publishing.
 
     Jobs run in separate processes. After an interruption, the same call continues the study.
 
     Args:
-        recipe: A recipe file, or its content as a dict: `{"languages": "ug,mt", "build": {...}, "fit": [{...}],
+        study: A study file, or its content as a dict: `{"languages": "ug,mt", "build": {...}, "fit": [{...}],
             "eval": {...}}`.
         only: Labels of jobs, `"lang=ug,method=lora"`, or a list of them: run only these jobs and the jobs they need.
         engine: `"local"` for processes on this machine, or `"ray"` for a cluster.
@@ -67,8 +67,8 @@ def run_grid(
         address: Address of a Ray cluster, `"auto"` or `"HOST:PORT"`.
         retries: How often a failed job is tried again.
         verify: Read every finished file and compare its hash, not only its size and time.
-        out: The workspace; by default the recipe's, or `lrl-workspace`.
-        cache: Where dumps, indexes and tokens are cached; by default the recipe's cache, or the user's.
+        out: The workspace; by default the study's, or `lrl-workspace`.
+        cache: Where dumps, indexes and tokens are cached; by default the study's cache, or the user's.
         dry_run: Run nothing, and return what would be done.
         quiet: Do not print a line for each job that ends.
 
@@ -76,7 +76,7 @@ def run_grid(
         The study: `workspace`, `jobs`, `done`, `kept`, `plan`. Its scores are `lrltrain.report(workspace).to_frame()`.
 
     Raises:
-        UsageError: If the recipe or an argument is invalid; nothing has run.
+        UsageError: If the study or an argument is invalid; nothing has run.
         LrlError: If jobs failed; `WORKSPACE/grid/logs` says why. All jobs that do not need them are done.
 
     """
@@ -93,7 +93,7 @@ def run_grid(
         )
         places = {"out": out, "cache": cache}
         flags = {name: as_text(place, name) for name, place in places.items() if place is not None}
-        source = _as_toml(recipe) if isinstance(recipe, Mapping) else as_path(recipe, "recipe")
+        source = _as_toml(study) if isinstance(study, Mapping) else as_path(study, "study")
         config = load_grid_config(source, flags)
         jobs = planned(config, options.only)
         records = records_of(config.out, config.cache)
@@ -121,7 +121,7 @@ def _labels(only: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _as_toml(value: Any) -> Any:
-    """Return the content of a recipe in the types of a TOML file: tables, lists, strings, numbers."""
+    """Return the content of a study in the types of a TOML file: tables, lists, strings, numbers."""
     if isinstance(value, Mapping):
         return {str(key): _as_toml(item) for key, item in value.items()}
     if isinstance(value, Language):

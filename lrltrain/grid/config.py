@@ -1,4 +1,4 @@
-"""Recipes of `lrltrain grid`: frozen and validated; unknown keys are errors.
+"""Studies of `lrltrain grid`: frozen and validated; unknown keys are errors.
 
     languages = "paper"                 # like --lang: ro,mt,ug | paper | all
     out = "lrl-workspace"
@@ -58,7 +58,7 @@ def _known_to_push(options: Options) -> Options:
 
 
 class Fits(BaseModel):
-    """Adapters to train: the product of sources, models, methods and seeds, for `languages` or all of the recipe's.
+    """Adapters to train: the product of sources, models, methods and seeds, for `languages` or all of the study's.
 
     `tasks` are the tasks that measure them, by default all. `fuse` is the method of the adapters that a fusion fuses.
     """
@@ -162,10 +162,10 @@ def as_lang(languages: str | list[str]) -> str:
     return languages if isinstance(languages, str) else ",".join(languages)
 
 
-def load_grid_config(recipe: Path | Mapping[str, Any], flags: Mapping[str, Any]) -> GridConfig:
-    """Read a recipe from a file or a mapping; `flags` override it. Raises UsageError."""
-    file = recipe if isinstance(recipe, Path) else Path("recipe")  # the name in error messages
-    values = _underscored(read_toml(recipe) if isinstance(recipe, Path) else dict(recipe))
+def load_grid_config(study: Path | Mapping[str, Any], flags: Mapping[str, Any]) -> GridConfig:
+    """Read a study from a file or a mapping; `flags` override it. Raises UsageError."""
+    file = study if isinstance(study, Path) else Path("study")  # the name in error messages
+    values = _underscored(read_toml(study) if isinstance(study, Path) else dict(study))
     push = values.get("push")
     if isinstance(push, dict):
         refuse_recipient(file, push.get("endpoint"), "the token", "Set HF_ENDPOINT instead.")

@@ -1,4 +1,4 @@
-"""The pipeline of `lrltrain grid`: from a recipe file to a finished study."""
+"""The pipeline of `lrltrain grid`: from a study file to a finished study."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def planned(config: GridConfig, only: Iterable[str]) -> list[Job]:
-    """Return the jobs of a recipe, or only those that `only` selects. Raises UsageError."""
+    """Return the jobs of a study, or only those that `only` selects. Raises UsageError."""
     jobs = jobs_of(config)
     chosen = list(only)
     return select(jobs, chosen) if chosen else jobs
@@ -75,7 +75,7 @@ def check_libraries(jobs: Sequence[Job], engine: EngineName) -> None:
 def grid(
     config: GridConfig, options: Options, tell: Callable[[Schedule, Record], None], jobs: Sequence[Job] | None = None
 ) -> Outcome:
-    """Run all jobs of a recipe that are not done yet, and record those that fail. Raises LrlError."""
+    """Run all jobs of a study that are not done yet, and record those that fail. Raises LrlError."""
     jobs = planned(config, options.only) if jobs is None else jobs
     check_libraries(jobs, options.engine)
     records = records_of(config.out, config.cache)

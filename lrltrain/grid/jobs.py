@@ -1,4 +1,4 @@
-"""The jobs of a recipe, each with its identity."""
+"""The jobs of a study, each with its identity."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class Adapter:
 
 
 def jobs_of(config: GridConfig) -> list[Job]:
-    """Return all jobs of a recipe, each after the jobs it needs. Raises UsageError, LanguageError, StorageError."""
+    """Return all jobs of a study, each after the jobs it needs. Raises UsageError, LanguageError, StorageError."""
     languages = parse(config.lang)
     if is_remote(config.out):
         mirror_of(config.out, config.cache).fetch([DATASETS], lambda name: name.endswith(f"/{MANIFEST}"))
@@ -148,7 +148,8 @@ def _fits(
     """Yield the job and the key of each adapter of one table."""
     if "variant" in fits.options:
         raise UsageError(
-            "variant: is set by the study, one per seed.", "Put the table into a recipe of its own, with another `out`."
+            "variant: is set by the study, one per seed.",
+            "Put the table into a study file of its own, with another `out`.",
         )
     table_languages = parse(as_lang(fits.languages)) if fits.languages else languages
     for language, source, model, method in product(table_languages, fits.sources, fits.models, fits.methods):

@@ -123,7 +123,7 @@ def _check_address(address: str | None) -> None:
 
 
 def _run_in_folder(home: str, described: dict[str, Any], workspace: str, cache: str) -> Record:
-    """Run a job in the folder where the grid was started, if the node has it: paths in recipes are relative to it."""
+    """Run a job in the folder where the grid was started, if the node has it: paths in a study are relative to it."""
     if Path(home).is_dir():
         os.chdir(home)
     return run_job(described, workspace, cache)

@@ -13,7 +13,7 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `lrltrain grid`, apart from the recipe."""
+    """The options of `lrltrain grid`, apart from the study file."""
 
     engine: EngineName = EngineName.LOCAL
     workers: int | None = None

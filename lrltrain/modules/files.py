@@ -37,20 +37,20 @@ _FUSION = {  # what `adapters` writes for its dynamic AdapterFusion, the only ki
 _RESTORE = "Download it again, or train it again with `lrltrain fit`."
 
 
-def save_adapter(folder: Path, model: Any, stack: AdapterStack, number: int = 0) -> None:
-    """Write one adapter of a stack in both weight formats, and LoRA also for PEFT; the folder must exist."""
-    name = stack.names[number]
+def save_adapter(folder: Path, model: Any, stack: AdapterStack) -> None:
+    """Write a single adapter in both weight formats, and LoRA also for PEFT; the folder must exist."""
+    (name,) = stack.names
     settings, base = stack.settings.as_json(), _base_id(model, stack)
     _write_config(folder / CONFIG, model, name=name, config=settings, model_name=base)
     prefix = _prefix(model)
     weights = {
-        prefix + key: parameter[number].detach().cpu().clone()
+        prefix + key: parameter[0].detach().cpu().clone()
         for key, parameter in _parameters(stack, family_of(model), name)
     }
     write_tensors(weights, folder / SAFE_WEIGHTS)
     torch.save(weights, folder / WEIGHTS)
     if isinstance(stack.settings, LowRanks):
-        save_peft(folder / PEFT, model, base, prefix, stack, number)
+        save_peft(folder / PEFT, model, base, prefix, stack)
 
 
 def _base_id(model: Any, stack: AdapterStack) -> str:

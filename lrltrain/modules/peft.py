@@ -17,8 +17,8 @@ FOLDER = "peft"  # a subfolder of the adapter's, as both formats have an adapter
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def save_peft(folder: Path, model: Any, base: str, prefix: str, stack: AdapterStack, number: int = 0) -> None:
-    """Write one LoRA of a stack in PEFT's format; `prefix` is that of the base model's weight names in `model`.
+def save_peft(folder: Path, model: Any, base: str, prefix: str, stack: AdapterStack) -> None:
+    """Write a single LoRA in PEFT's format; `prefix` is that of the base model's weight names in `model`.
 
     `base` is the id of the base model.
 
@@ -30,7 +30,7 @@ def save_peft(folder: Path, model: Any, base: str, prefix: str, stack: AdapterSt
     family, weights = family_of(model), dict[str, Tensor]()
     for by_layer, path in ((stack.queries, family.queries), (stack.values, family.values)):
         for key, module in by_layer.items():
-            low, high = module.lora_A[number].detach().cpu(), module.lora_B[number].detach().cpu()
+            low, high = module.lora_A[0].detach().cpu(), module.lora_B[0].detach().cpu()
             if isinstance(module, JoinedLowRank):
                 high = _block_matrix(module, high)
             name = f"base_model.model.{prefix}{family.layers}.{key}.{path}"

@@ -67,7 +67,8 @@ def find_local(config: PromptConfig) -> tuple[LocalModel, dict[str, Any]]:
     """Find the model and its adapter, and return them with the settings that depend on them. Raises LrlError."""
     manifest = open_adapter(config.adapter) if config.adapter else None
     trained_on = manifest["base"] if manifest else {}
-    revision = config.model_revision or (trained_on.get("revision") if config.model == trained_on.get("id") else None)
+    is_same = config.model == trained_on.get("id") and not Path(config.model).is_dir()
+    revision = config.model_revision or (trained_on.get("revision") if is_same else None)
     base = find_base(config.model, revision, config.model_id)
     if base.objective != "clm":
         raise ModelError(

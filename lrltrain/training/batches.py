@@ -86,7 +86,7 @@ class Masking:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The content of a row: its tokens and labels, (length,) each, the lengths of its segments, and its number."""
+    """The content of a row or of a part of one: tokens and labels, (length,) each, lengths of segments, and number."""
 
     input_ids: NDArray[np.int64]
     labels: NDArray[np.int64]

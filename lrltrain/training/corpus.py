@@ -1,6 +1,7 @@
 """Tokenized text on disk: tokenized once, packed into blocks, and memory-mapped for training.
 
-The tokens of a corpus are stored in one flat file. A block fills one row of a batch. With `packed` batching, a block
+The tokens of a corpus are stored in one flat file. A block fills a row of a batch; several short blocks of `line`
+batching may share one. With `packed` batching, a block
 holds several whole lines that do not attend to each other; with `joined` they do; with `line`, a block is one line,
 truncated to the maximum length. The cache folder is named by a hash of text, tokenizer and settings, so several
 adapters can share it.
@@ -26,7 +27,7 @@ from lrltrain.config import Batching
 from lrltrain.text import Text
 from lrltrain.tokens import encode, special_tokens_around
 
-MAPPED = 1 << 16  # token ids of a smaller vocabulary are stored in two bytes
+TWO_BYTES = 1 << 16  # token ids below this are stored in two bytes
 WINDOW = 8_192  # number of pieces packed together
 COUNTS = "counts.json"
 
@@ -156,7 +157,7 @@ def _write(
     folder: Path,
     advance: Callable[[int], None],
 ) -> Counts:
-    dtype = "uint16" if len(tokenizer) < MAPPED else "uint32"
+    dtype = "uint16" if max(tokenizer.get_vocab().values()) < TWO_BYTES else "uint32"  # ids may have gaps
     lines = pieces = blocks = tokens = unknown = cut = 0
     unk = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
     special_tokens = special_tokens_around(tokenizer)

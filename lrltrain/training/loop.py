@@ -1,4 +1,4 @@
-"""The training loop: train K adapters together, each with the result it would have alone. IO through checkpoints.
+"""The training loop: train K adapters together, each as it would train alone but for shared dropout. IO: checkpoints.
 
 Each adapter has its own text, block order, masks, clipping, best weights and checkpoints. The base model, the method
 and the settings are shared. The only random numbers shared by all adapters are those of the base model's dropout.

@@ -151,6 +151,20 @@ def test_adapters_of_a_folder_that_states_its_id_are_expected_where_fit_writes_t
     assert all("/my-bert/" in home for home in homes)
 
 
+@pytest.mark.parametrize(("cached", "public"), [("models--org--bert", "org/bert"), ("models--gpt2", "gpt2")])
+def test_a_folder_in_the_cache_of_the_hub_has_the_id_of_its_repository(
+    cached: str, public: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / cached / "snapshots" / ("6" * 40)
+    folder.mkdir(parents=True)
+    assert public_id(str(folder)) == public
+
+
+@pytest.mark.parametrize("data", [None, "flores"])
+def test_all_tasks_on_the_data_of_the_paper_include_perplexity(data: str | None) -> None:
+    assert EvalConfig(task="all", data=data, adapter=[Path("a")]).measures_text
+
+
 def test_names_become_distinct_whatever_characters_they_contain() -> None:
     origins = ["a/bert", "x/a/bert", "a b/bert", "ö/bert", "org/a--bert"]
     names = distinct(

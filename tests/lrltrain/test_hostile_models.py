@@ -81,6 +81,7 @@ REFUSED = [
     (CONFIG, {"configuration_files": ["config.9.json"]}, "is missing"),
     (CONFIG, {"configuration_files": ["config.json", "config./../../x.json"]}, "configuration_files names"),
     (CONFIG, {"configuration_files": 5}, "configuration_files is not"),
+    (CONFIG, {"configuration_files": ["config.json"] * 101}, "is not a list of at most 100 file names"),
     (TOKENIZER, {"auto_map": ["planted.Tokenizer", "planted.Tokenizer"]}, "auto_map asks for"),
     (TOKENIZER, {"auto_map": {"AutoTokenizer": [None, "planted.Tokenizer"]}, "tokenizer_class": "Own"}, "auto_map"),
     (TOKENIZER, {"tokenizer_class": "a/b"}, "tokenizer_class is"),

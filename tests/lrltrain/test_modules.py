@@ -78,12 +78,11 @@ def test_initial_weights_do_not_depend_on_the_size_of_the_stack() -> None:
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
 def test_a_saved_adapter_loads_unchanged_through_the_python_api(kind: str, method: str, tmp_path: Path) -> None:
     model = model_of(kind)
-    stack = random_stack(model, METHODS[method], 2)
-    save_adapter(tmp_path, model, stack, 1)
+    stack = random_stack(model, METHODS[method], 1)
+    save_adapter(tmp_path, model, stack)
     loaded = lrltrain.load_adapter(copy.deepcopy(model), tmp_path)
-    assert loaded.names == ["adapter1"]
-    for parameter, stacked in zip(loaded.parameters(), stack.parameters(), strict=True):
-        assert torch.equal(parameter[0], stacked[1])
+    assert loaded.names == ["adapter0"]
+    assert all(map(torch.equal, loaded.parameters(), stack.parameters()))
     (tmp_path / "adapter.safetensors").unlink()
     reloaded = lrltrain.load_adapter(model, tmp_path)
     assert all(map(torch.equal, reloaded.parameters(), loaded.parameters()))

@@ -16,14 +16,15 @@ from polars.exceptions import ComputeError
 from safetensors.torch import load_file, save_file
 
 from lrldata.arguments import naming_arguments
-from lrldata.errors import ModelError, StorageError
+from lrldata.errors import ModelError, StorageError, TrainingError
 from lrldata.language import find
 from lrltrain.artifact import open_adapter
 from lrltrain.config import FitConfig
 from lrltrain.evaluation.stack import LanguageAdapter, stack
-from lrltrain.fitting.runs import group_of, start_or_resume
+from lrltrain.fitting.runs import group_of, start_or_resume, translate_errors
 from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job
+from lrltrain.memory import within_memory
 from lrltrain.methods import load_adapted
 from lrltrain.models import find_base, load_model, mini_path
 from lrltrain.modules.load import load_adapter
@@ -171,6 +172,25 @@ def test_an_encoder_is_not_trained_as_a_decoder() -> None:
         find_base("lrl-mini", objective="clm")
 
 
+def test_a_revision_is_refused_for_a_model_that_is_not_on_the_hub() -> None:
+    for name in ("lrl-mini", str(mini_path())):
+        with pytest.raises(ModelError, match=r"has no revisions, .* Omit --base-revision"):
+            find_base(name, "v1")
+
+
+def test_memory_that_ran_out_on_a_cpu_is_reported_like_that_of_a_gpu(tmp_path: Path) -> None:
+    def fail() -> None:
+        torch.empty(10**15)
+
+    message = r"out of memory with 16 blocks per batch\. Lower --batch-size"
+    with pytest.raises(TrainingError, match=message), translate_errors(tmp_path, 16):
+        fail()
+    with pytest.raises(ModelError, match=r"there is not enough memory .* Lower it"), within_memory("Lower it."):
+        fail()
+    with pytest.raises(RuntimeError, match="can't start new thread"), within_memory("Lower it."):
+        raise RuntimeError("can't start new thread")
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no limit on address space")
 def test_a_limit_on_address_space_costs_only_the_plot(tmp_path: Path) -> None:
     code = (
@@ -193,6 +213,7 @@ def test_a_limit_on_address_space_costs_only_the_plot(tmp_path: Path) -> None:
         (["--text", ","], "--text: no value given"),
         (["--base-id", "../../evil"], "--base-id"),
         (["--seed", "5000000000"], "--seed"),
+        (["--text", "x.txt", "--dataset-revision", "v1"], "--dataset-revision needs --dataset"),
         (["--reduction-factor", "inf"], "--reduction-factor"),
         (["--method", "fusion", "--adapters", "a,a"], "--adapters"),
     ],
