@@ -1,8 +1,8 @@
 """The contents of a workspace: finished datasets, adapters and scores, checked against their manifests. IO."""
 
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hub_cards.task_scores import TaskScore, read_task_scores
 from lrldata.dataset import content_of, open_shards
 from lrldata.errors import StorageError
 from lrldata.language import Language, find_recorded
-from lrldata.layout import PATTERNS, source_of_adapter
+from lrldata.layout import PATTERNS, TASK_RUNS, find_folders, finished, source_of_adapter
 from lrldata.manifest import (
     ADAPTER,
     DATASET,
@@ -48,7 +48,7 @@ TOLERANCE = 1e-6  # relative difference between a score and the value computed f
 class Dataset:
     """A dataset folder, with one source of a language.
 
-    `samples` has its first rows, one per document, ordered by hash. `speakers` summarises the verdicts of speakers.
+    `samples` has its first rows, one per document, ordered by hash. `speakers` summarizes the verdicts of speakers.
     """
 
     folder: Path
@@ -95,9 +95,8 @@ class RunInfo(BaseModel):
 
 @dataclass(frozen=True)
 class Score:
-    """A folder of scores: `result` has the measurement, and `manifest` what was measured."""
+    """A measured perplexity: `result` has the measurement, and `manifest` what was measured."""
 
-    folder: Path
     manifest: Mapping[str, Any]
     result: Mapping[str, Any]
 
@@ -110,7 +109,7 @@ class Workspace:
     datasets: Mapping[str, tuple[Dataset, ...]]
     adapters: Mapping[str, tuple[Adapter, ...]]
     scores: tuple[Score, ...] = ()
-    unfinished: tuple[Path, ...] = field(default=())
+    unfinished: tuple[Path, ...] = ()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -159,11 +158,10 @@ class Workspace:
     @cached_property
     def _others(self) -> Mapping[str, Adapter]:
         """Return the adapters of languages that were not requested, by the hash of their manifests."""
-        folders = (path for path in self.root.glob(PATTERNS[ADAPTER]) if _concerns(path, self.root, None))
-        finished = ((path, read_manifest(path, ADAPTER)) for path in sorted(folders))
+        manifests = ((path, read_manifest(path, ADAPTER)) for path in finished(self.root, ADAPTER))
         others = (
             Adapter(path, manifest, identity(path, manifest), b"", {})
-            for path, manifest in finished
+            for path, manifest in manifests
             if manifest and manifest["language"]["code"] not in self.adapters
         )
         return {adapter.manifest_sha256: adapter for adapter in others}
@@ -185,15 +183,14 @@ def open_workspace(root: Path, languages: Collection[str] | None = None) -> Work
         adapter = read_adapter(folder)
         adapter = _linked(adapter, datasets.get(adapter.manifest["language"]["code"], ()))
         adapters.setdefault(adapter.manifest["language"]["code"], []).append(adapter)
-    finished = {path.parent for pattern in PATTERNS.values() for path in root.glob(f"{pattern}/{MANIFEST}")}
-    begun = {path for pattern in PATTERNS.values() for path in root.glob(pattern) if path.is_dir()}
-    begun -= {path.parent for path in root.glob(f"{PATTERNS[SCORES]}/seed-*")}  # a task has one folder per seed
+    tasks = {path.parent for path in root.glob(TASK_RUNS)}  # folders of a task have a manifest per seed
+    begun = {path for kind in PATTERNS for path in _of(find_folders(root, kind), root, languages)} - tasks
     return Workspace(
         root,
         {code: tuple(group) for code, group in datasets.items()},
         {code: tuple(group) for code, group in adapters.items()},
         tuple(_scores(root, {adapter.manifest_sha256 for group in adapters.values() for adapter in group})),
-        tuple(sorted(path for path in begun - finished if _concerns(path, root, languages))),
+        tuple(sorted(path for path in begun if not (path / MANIFEST).is_file())),
     )
 
 
@@ -217,32 +214,29 @@ def read_datasets(root: Path, code: str) -> tuple[Dataset, ...]:
 def artifacts_of(root: Path, lang: str | None) -> list[Path]:
     """Return the folders of datasets and adapters of the languages that `lang` names, as --lang does (None: all)."""
     codes = set(requested_codes(lang, root)) if lang else None
-    folders = (folder for kind in (DATASET, ADAPTER) for folder in sorted(root.glob(PATTERNS[kind])))
-    return [folder for folder in folders if folder.is_dir() and _concerns(folder, root, codes)]
+    return [folder for kind in (DATASET, ADAPTER) for folder in _of(find_folders(root, kind), root, codes)]
 
 
 def _folders(root: Path, kind: str, languages: Collection[str] | None) -> Iterator[Path]:
     """Yield the finished folders. Raises StorageError if a manifest cannot be read or belongs to another folder."""
-    for folder in sorted(root.glob(PATTERNS[kind])):
-        if _concerns(folder, root, languages) and (folder / MANIFEST).exists():
-            try:
-                manifest = load_manifest(folder, kind)
-            except DamagedError as error:
-                raise DamagedError(error.message, "Build the folder again, or move it away.") from error
-            with reporting_invalid_content(folder):
-                code = folder.relative_to(root).parts[1] if kind == SCORES else manifest["language"]["code"]
-            if code != folder.relative_to(root).parts[1] or (kind == DATASET and manifest["source"] != folder.name):
-                raise StorageError(
-                    f"{folder}: according to its manifest, this folder belongs elsewhere.",
-                    "Move it back to its original place.",
-                )
-            yield folder
+    for folder in _of(finished(root, kind), root, languages):
+        try:
+            manifest = load_manifest(folder, kind)
+        except DamagedError as error:
+            raise DamagedError(error.message, "Build the folder again, or move it away.") from error
+        with reporting_invalid_content(folder):
+            code = folder.relative_to(root).parts[1] if kind == SCORES else manifest["language"]["code"]
+        if code != folder.relative_to(root).parts[1] or (kind == DATASET and manifest["source"] != folder.name):
+            raise StorageError(
+                f"{folder}: according to its manifest, this folder belongs elsewhere.",
+                "Move it back to its original place.",
+            )
+        yield folder
 
 
-def _concerns(folder: Path, root: Path, languages: Collection[str] | None) -> bool:
-    """Return whether a folder belongs to these languages and is not hidden, as locks and unfinished runs are."""
-    parts = folder.relative_to(root).parts
-    return not any(part.startswith(".") for part in parts) and (languages is None or parts[1] in languages)
+def _of(folders: Iterable[Path], root: Path, languages: Collection[str] | None) -> list[Path]:
+    """Return the folders of these languages (None: all)."""
+    return [path for path in folders if languages is None or path.relative_to(root).parts[1] in languages]
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -268,7 +262,7 @@ def _first_texts(rows: pl.LazyFrame, *, by_document: bool) -> list[str]:
 
 def read_adapter(folder: Path) -> Adapter:
     """Read an adapter's folder. Raises StorageError if it is not finished or a file does not match the manifest."""
-    hint = "Train it again with `lrltrain fit --overwrite`."
+    hint = "Copy it again from the original, or train it again with `lrltrain fit --overwrite`."
     try:
         return read_consistently(folder, _adapter_in)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -284,7 +278,7 @@ def _adapter_in(held: OpenFolder) -> Adapter:
     for _ in walk(folder):  # raises an error for links, which are not allowed
         pass
     for fault in faults_in(held, manifest, (RUN_FILE,)):
-        raise DamagedError(f"{folder}: {fault}.", "Copy it again from the original.")
+        raise DamagedError(f"{folder}: {fault}.")
     return Adapter(folder, manifest, identity(folder, manifest), held.read(MANIFEST), _run_in(held))
 
 
@@ -314,4 +308,4 @@ def _scores(root: Path, adapters: Collection[str]) -> Iterator[Score]:
                 raise StorageError(
                     f"{file}: does not match the sentences in the same folder.", "Write it again with `lrltrain eval`."
                 )
-        yield Score(folder, manifest, result)
+        yield Score(manifest, result)

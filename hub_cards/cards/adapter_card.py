@@ -129,7 +129,7 @@ def _metadata(
         {
             "name": repository.rsplit("/", maxsplit=1)[-1],
             "results": [
-                *perplexity_entries(results, pipeline, manifest, text, own=language.code),
+                *perplexity_entries(results, pipeline, manifest, text),
                 *entries(results, language.code),
             ],
         }

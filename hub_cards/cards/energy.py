@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Rated power of a whole device in watts, from the manufacturers' data sheets. The first name that matches is used, as a
-# whole: an A1000 is no A100. OTHERS are variants with another rated power, and slices of a device.
+# Rated power of a whole device in watts, from the manufacturers' data sheets. The first name that matches as a
+# whole word is used: an A1000 is not an A100. OTHERS are variants with another rated power, and slices of a device.
 RATED = {
     "H200 NVL": 600, "H200": 700, "H100 NVL": 400, "H100 PCIe": 350, "H100": 700, "B200": 1000,
     "A100-PCIE": 250, "A100 80GB PCIe": 300, "A100": 400, "A40": 300, "A10G": 300, "A10": 150,

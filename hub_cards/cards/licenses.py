@@ -1,7 +1,7 @@
-"""The licence under which an artifact may be published, derived from its sources. Pure."""
+"""The licence under which an artifact may be published, from its sources. IO: the manifests of fused adapters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hub_cards.artifacts import Adapter, Workspace
@@ -25,13 +25,6 @@ class License:
         """Return the keys of a card's metadata."""
         details = {"license_name": self.name, "license_link": self.link} if self.id == "other" else {}
         return {"license": self.id, **details}
-
-    @property
-    def title(self) -> str:
-        """Return the licence's human-readable name, linked if it has a link."""
-        title = TITLES.get((self.name or self.id) if self.id == "other" else self.id, self.name or self.id)
-        link = self.link or LINKS.get(self.id)
-        return f"[{title}]({link})" if link else title
 
 
 CC_BY_SA = License("cc-by-sa-4.0")
@@ -67,9 +60,10 @@ LINKS = {
 
 def titled(licence: License) -> Markdown:
     """Return a licence's human-readable name as Markdown, linked if it has a web link."""
-    link = address(licence.link) if licence.link and is_web(licence.link) else None
-    name = inline(licence.name) if licence.name else None
-    return Markdown(replace(licence, id=inline(licence.id), name=name, link=link).title)
+    key = (licence.name or licence.id) if licence.id == "other" else licence.id
+    title = inline(TITLES.get(key, licence.name or licence.id))
+    link = licence.link if licence.link and is_web(licence.link) else LINKS.get(licence.id)
+    return Markdown(f"[{title}]({address(link)})" if link else title)
 
 
 def asked_for(identifier: str, name: str | None = None, link: str | None = None) -> License:
@@ -79,7 +73,7 @@ def asked_for(identifier: str, name: str | None = None, link: str | None = None)
             f"--license: {identifier!r} is not a licence identifier of the Hub.",
             "Use an identifier such as cc-by-4.0, or `other` with --license-name and --license-link.",
         )
-    if identifier == "other" and not (name and link and link.startswith(("https://", "http://"))):
+    if identifier == "other" and not (name and link and is_web(link)):
         raise UsageError("--license other requires --license-name and --license-link with a web address.")
     return License(identifier, name, link)
 

@@ -23,10 +23,12 @@ def perplexity_rows(results: Iterable[Mapping[str, Any]], manifest: Mapping[str,
     return [{**result, "data": ", ".join([_name(result, manifest), *_settings(result, ordered)])} for result in ordered]
 
 
-def perplexity_entries(results: Iterable[Mapping[str, Any]], *about: Any, own: str) -> list[dict[str, Any]]:
-    """Return entries of `model-index`, in the same order; `about` has the other arguments of `_entry`."""
-    ordered = _in_order(results, own)
-    return [_entry(result, _settings(result, ordered), *about) for result in ordered]
+def perplexity_entries(
+    results: Iterable[Mapping[str, Any]], pipeline: str, manifest: Mapping[str, Any], text: Source
+) -> list[dict[str, Any]]:
+    """Return entries of `model-index`, in the same order. `manifest` is the adapter's, and `text` its training text."""
+    ordered = _in_order(results, str(manifest["language"]["code"]))
+    return [_entry(result, _settings(result, ordered), pipeline, manifest, text) for result in ordered]
 
 
 def _in_order(results: Iterable[Mapping[str, Any]], language: str) -> list[Mapping[str, Any]]:

@@ -46,15 +46,15 @@ def serve_command(
         sys.stdout.flush()
 
     try:
+        users = Accounts.read(accounts)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problem = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"{accounts}: {problem}.", "docs/how-to/publish.md shows an example of this file.") from error
+    try:
         with alone(root):
-            app = application(
-                root, Accounts.read(accounts), Faults(), page=ROWS, part=PART, largest=FILE, on_request=print_request
-            )
+            app = application(root, users, Faults(), page=ROWS, part=PART, largest=FILE, on_request=print_request)
             run_until_signal(app, port, started)
     except BlockingIOError as error:
         raise StorageError(
             f"{root}: another server is using this folder.", "Stop it, or give another --root."
         ) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        problem = f"has no {error}" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"{accounts}: {problem}.", "docs/how-to/publish.md shows an example of this file.") from error

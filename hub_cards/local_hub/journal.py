@@ -74,6 +74,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 def _read(line: str) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(line))
+        entry = json.loads(line)
     except ValueError:
         return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("n"), int) else None

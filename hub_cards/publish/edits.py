@@ -42,7 +42,9 @@ def _edits_of(name: str, repository: Repository, remote: RemoteRepository) -> li
     ]
     published = remote.record is not None and name in remote.record["parts"]
     own_paths = set() if published or name not in repository.parts else set(repository.parts[name].files)
-    added = ({*_shards(name, remote)} | own_paths & local.keys() & files.keys()) - recorded.keys()
+    if remote.record is not None:
+        own_paths &= local.keys()  # pictures may be left over from a part that is no longer published
+    added = ({*_shards(name, remote)} | own_paths & files.keys()) - recorded.keys()
     return edits + [f"{path} (added)" for path in sorted(added) if not _is_local(path, local, files)]
 
 

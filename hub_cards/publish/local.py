@@ -54,7 +54,7 @@ def check(path: Path, namespace: str) -> list[str]:
             raise InputError(f"{path}: not valid UTF-8.", "Give a README.md in UTF-8.") from error
     repository, _ = repository_of(path, namespace)
     with reporting_invalid_content(path):
-        return _faults(repository)
+        return _faults(repository, _text(repository))
 
 
 def render(path: Path, namespace: str, out: Path | None) -> RenderedCard:
@@ -64,18 +64,17 @@ def render(path: Path, namespace: str, out: Path | None) -> RenderedCard:
     folder.mkdir(parents=True, exist_ok=True)
     with reporting_invalid_content(path):
         text = _text(repository)
-        faults = tuple(_faults(repository))
+        faults = tuple(_faults(repository, text))
     pictures = {picture.path: picture.drawn for picture in repository.pictures}
+    pictures |= {
+        file.path: file.content.read()
+        for file in repository.files
+        if file.path.endswith(".png") and isinstance(file.content, LocalFile)
+    }
     for name, image in pictures.items():
         target = inside(folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, image)
-    for file in repository.files:
-        if file.path.endswith(".png") and isinstance(file.content, LocalFile):
-            pictures[file.path] = file.content.read()
-            target = inside(folder, file.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, pictures[file.path])
     sizes = {file.path: file.size for file in repository.files} | {README: len(text.encode())}
     sizes |= {name: len(image) for name, image in pictures.items()}
     page = card_page(text, repository.id, repository.kind, pictures, sizes)
@@ -88,9 +87,8 @@ def _text(repository: Repository) -> str:
     return repository.card({name: part.facts for name, part in repository.parts.items()}, FIRST).text
 
 
-def _faults(repository: Repository) -> list[str]:
+def _faults(repository: Repository, text: str) -> list[str]:
     present = {*(file.path for file in repository.files), *(picture.path for picture in repository.pictures), README}
-    text = _text(repository)
     unknown = ["license: unknown from the sources; `lrl push-hub` needs --license"] if _is_unknown(text) else []
     return [*unknown, *lint(text, present)]
 
@@ -124,8 +122,8 @@ def repository_of(path: Path, namespace: str) -> tuple[Repository, Path]:
         adapter = read_adapter(path)
         code, root = adapter.manifest["language"]["code"], _root(path, 3)
         workspace = open_workspace(root, {code}) if root != path else Workspace(root, {}, {code: (adapter,)})
-        text = source_of(adapter, workspace)
         with reporting_invalid_content(path):
+            text = source_of(adapter, workspace)
             base = adapter.manifest["base"]["id"]
             licence = licenses.of_adapter(adapter, workspace, text) or UNKNOWN
             base_id = f"{namespace}/{MINI}" if base == MINI else base

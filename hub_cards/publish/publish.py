@@ -114,7 +114,7 @@ def publish(prepared: Prepared, config: PushConfig, hub: Hub, progress: Progress
                     names = {other.repository.id for other in pending}
                     current = prepared.plan_again(code, patience=patience)
                     pending = deque(again for again in current if again.repository.id in names)
-                    refuse_conflicts(list(pending))
+                    refuse_conflicts(pending)
     return published
 
 
@@ -152,21 +152,16 @@ def _converge(planned: Plan, config: PushConfig, hub: Hub) -> Callable[[], Publi
     Changes by a run that was killed, or in a request whose response was lost, are therefore not repeated.
     """
     repository = planned.repository
-    plans = [planned]
+    next_plan: Plan | None = planned
     done: list[str] = []
 
+    def current_plan() -> Plan:
+        remote = hub.read(repository.id, repository.kind)
+        return make_plan(repository, remote, config.version, config.card, replace_data=config.replace_data)
+
     def step() -> Published | None:
-        plan = (
-            plans.pop()
-            if plans
-            else make_plan(
-                repository,
-                hub.read(repository.id, repository.kind),
-                config.version,
-                config.card,
-                replace_data=config.replace_data,
-            )
-        )
+        nonlocal next_plan
+        plan, next_plan = next_plan or current_plan(), None
         refuse_conflicts([plan])
         commit = plan.tip
         if commit is None:
@@ -206,7 +201,7 @@ def _place_of(file: File) -> str:
     return str(file.content.folder) if isinstance(file.content, LocalFile) else file.path
 
 
-def refuse_conflicts(plans: tuple[Plan, ...] | list[Plan]) -> None:
+def refuse_conflicts(plans: Iterable[Plan]) -> None:
     """Raise PublishError if a plan changes a part of a card that a person has edited."""
     lines = [f"{plan.repository.id}:\n{conflict}" for plan in plans for conflict in plan.conflicts]
     if lines:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hub_cards.artifacts import Adapter, Dataset, Workspace, open_workspace
+from hub_cards.artifacts import Adapter, Dataset, Workspace
 from hub_cards.cards import licenses
 from hub_cards.cards.licenses import License
 from hub_cards.cards.lint import is_repository
@@ -27,7 +27,8 @@ from hub_cards.publish.repository import (
 from hub_cards.publish.retry import Patience
 from hub_cards.publish.state import RemoteRepository
 from lrldata.errors import PublishError, UsageError
-from lrldata.manifest import reporting_invalid_content
+from lrldata.layout import finished
+from lrldata.manifest import ADAPTER, DATASET, reporting_invalid_content
 from lrldata.output import note
 from lrldata.workspace import requested_codes
 
@@ -39,9 +40,11 @@ def languages_of(config: PushConfig, workspace: Workspace) -> tuple[str, ...]:
     else:
         codes = tuple(requested_codes(config.lang, workspace.root))
         if missing := [code for code in codes if code not in workspace.languages]:
+            folders = (path for kind in (DATASET, ADAPTER) for path in finished(workspace.root, kind))
+            available = sorted({path.relative_to(workspace.root).parts[1] for path in folders})
             raise UsageError(
-                f"{workspace.root}: nothing for {', '.join(missing)}.",
-                f"It has: {', '.join(open_workspace(config.out).languages) or 'nothing'}.",
+                f"{workspace.root}: no datasets or adapters in {', '.join(missing)}.",
+                f"Available: {', '.join(available) or 'none'}.",
             )
     if not codes:
         raise UsageError(f"{workspace.root}: nothing finished.", "Build a dataset with `lrldata build`.")
@@ -134,7 +137,7 @@ def _licence_of_dataset(
     licence = _licence(config, from_source, published, dataset.folder)
     _note_change(repository, dataset.source, licence, published)
     if not from_source and not config.license and not licenses.of_part(record, dataset.source, dataset.manifest_sha256):
-        note(f"note: {repository}: {dataset.source} has new rows, still under {licence.id} (see --license).")
+        note(f"note: {repository}: {dataset.source} was rebuilt and stays under {licence.id} (see --license).")
     return licence
 
 

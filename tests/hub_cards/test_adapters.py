@@ -29,6 +29,7 @@ from hub_cards.cards.lint import lint
 from hub_cards.cards.source import source_of
 from hub_cards.local_hub import Hub, start
 from hub_cards.publish.local import repository_of
+from lrldata.errors import StorageError
 from lrldata.manifest import DamagedError, sealed, sha256_of, write_json
 
 FAST = "--base lrl-mini --steps 4 --batch-size 4 --max-length 64 --learning-rate 5e-3 --reduction-factor 4".split()
@@ -427,6 +428,13 @@ def test_a_fusion_of_adapters_with_the_same_name_has_a_card(
     assert names == "ro_conceptnet_seq_bn_inv_0,ro_conceptnet_seq_bn_1"
 
 
+def test_a_card_of_an_adapter_with_an_incomplete_input_is_refused(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained / "adapters" / "ro" / BASE / "conceptnet-seq_bn_inv", tmp_path / "adapter")
+    change(folder, inputs=[{"kind": "dataset", "name": "conceptnet"}])
+    with pytest.raises(StorageError, match="its content is invalid.*manifest_sha256"):
+        repository_of(folder, "my-org")
+
+
 def test_an_adapter_may_lack_the_record_of_time_and_machine(trained: Path, tmp_path: Path) -> None:
     copy = tmp_path / "ws"
     shutil.copytree(trained, copy)
@@ -435,5 +443,6 @@ def test_an_adapter_may_lack_the_record_of_time_and_machine(trained: Path, tmp_p
     repository, _ = repository_of(folder, "my-org")
     assert repository.id.startswith("my-org/")
     (folder / "adapter.safetensors").unlink()
-    with pytest.raises(DamagedError, match=r"adapter\.safetensors is missing"):
+    message = r"adapter\.safetensors is missing.* Copy it again from the original, or train it again"
+    with pytest.raises(DamagedError, match=message):
         repository_of(folder, "my-org")

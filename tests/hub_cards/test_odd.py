@@ -69,10 +69,13 @@ def test_a_repository_that_exists_but_cannot_be_seen_causes_no_endless_loop() ->
 def test_files_that_somebody_else_uploaded_are_not_overwritten(hub: Hub, push: Any, fresh: Any) -> None:
     fresh(f"{API}api.create_repo({ID})")
     put(fresh, "conceptnet/manifest.json", b"{}")
+    put(fresh, "pictures/conceptnet-ledger.png", b"a picture")
+    before = commits(store(hub.root, "datasets", "my-org/lrl-ro"))
     result = push()
     assert result.returncode == 1
-    assert "data on the Hub is not from lrl: conceptnet/manifest.json (added)" in result.stderr
-    assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == 1
+    added = "conceptnet/manifest.json (added), pictures/conceptnet-ledger.png (added)"
+    assert f"data on the Hub is not from lrl: {added}" in result.stderr
+    assert commits(store(hub.root, "datasets", "my-org/lrl-ro")) == before
 
 
 def test_a_configuration_whose_files_are_gone_is_removed_from_the_card(

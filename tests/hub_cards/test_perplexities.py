@@ -57,7 +57,7 @@ def measured(name: str, language: str = "ug", **text: Any) -> dict[str, Any]:
     ],
 )
 def test_an_entry_names_the_data_that_was_read(result: dict[str, Any], expected: dict[str, Any]) -> None:
-    (entry,) = perplexity_entries([result], "fill-mask", ADAPTER, TEXT, own="ro")
+    (entry,) = perplexity_entries([result], "fill-mask", ADAPTER, TEXT)
     assert entry["dataset"] == expected | {"split": "test"}
 
 
@@ -65,7 +65,7 @@ def test_the_hub_s_client_keeps_entries_of_the_same_data_apart() -> None:
     tested = [{"kind": "flores"}, {"kind": "flores", "limit": 40}]
     results = [measured("flores", **text) for text in tested] + [measured("a", kind="file"), measured("a", "ro")]
     results += [measured("news", code, kind="hub", id="org/news") for code in ("ug", "ro")]
-    entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
+    entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT)
     _, read = model_index_to_eval_results([{"name": "x", "results": entries}])
     assert len({(result.unique_identifier, result.metric_name) for result in read}) == len(results)
     task = {"task": "topic", "metric": "macro_f1", "language": "ug", "seeds": 3, "made_with": {}, "score": VALUE}
@@ -110,7 +110,7 @@ def test_results_on_more_sentences_come_first() -> None:
     labels = [row["data"] for row in perplexity_rows(results, ADAPTER)]
     limited = [f"flores test, the first {limit} sentences" for limit in (40, 12, 5)]
     assert labels == ["flores test", *limited]
-    entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
+    entries = perplexity_entries(results, "fill-mask", ADAPTER, TEXT)
     assert [entry["dataset"]["name"] for entry in entries] == [
         "FLORES-200",
         *(f"FLORES-200, the first {limit} sentences" for limit in (40, 12, 5)),
@@ -131,8 +131,6 @@ def test_perplexities_in_other_settings_stay_and_are_told_apart() -> None:
     assert without_repetitions([old]) == [old]
     labels = sorted(row["data"] for row in perplexity_rows(results, ADAPTER))
     assert labels == ["flores test, max length 16", "flores test, max length 8, 9 of 9 sentences cut off"]
-    names = sorted(
-        entry["dataset"]["name"] for entry in perplexity_entries(results, "fill-mask", ADAPTER, TEXT, own="ug")
-    )
+    names = sorted(entry["dataset"]["name"] for entry in perplexity_entries(results, "fill-mask", ADAPTER, TEXT))
     assert names == ["FLORES-200, max length 16", "FLORES-200, max length 8, 9 of 9 sentences cut off"]
     assert [row["data"] for row in perplexity_rows([long], ADAPTER)] == ["flores test"]

@@ -420,7 +420,7 @@ def test_a_source_without_a_licence_is_refused_unless_the_user_names_one(
     write(workspace, "oscar", ["patru", "cinci", "șase"])
     other = push("--dry-run", out=workspace)
     assert other.returncode == 0
-    assert "note: my-org/lrl-ro: oscar has new rows, still under other" in other.stderr
+    assert "note: my-org/lrl-ro: oscar was rebuilt and stays under other" in other.stderr
     changed = push("--license", "mit", "--dry-run", out=workspace)
     assert "note: my-org/lrl-ro: the licence of oscar is now mit; it was other." in changed.stderr
 
@@ -448,7 +448,7 @@ def test_a_damaged_or_unfinished_folder_is_not_published(
     [
         (["--lang", "ro"], "--namespace"),
         (["--lang", "ro", "--all", "--namespace", "my-org"], "--all"),
-        (["--lang", "bg", "--namespace", "my-org"], "nothing for bg"),
+        (["--lang", "bg", "--namespace", "my-org"], "no datasets or adapters in bg. Available: ro."),
         (["--lang", "qqq", "--namespace", "my-org"], "Unknown language"),
         (["--lang", "ro", "--namespace", "my/org"], "--namespace"),
         (["--lang", "ro", "--namespace", ""], "--namespace"),

@@ -254,3 +254,6 @@ def test_a_journal_that_cannot_be_written_stops_no_request(tmp_path: Path, capsy
     (tmp_path / "kept").rename(file)
     journal.end(4, request, 200, None)
     assert [entry["n"] for entry in entries(file)] == [1, 4]
+    with file.open("a") as journal_file:  # lines that the journal has not written
+        journal_file.write('5\n{"method": "GET"}\n')
+    assert [entry["n"] for entry in entries(file)] == [1, 4]

@@ -85,15 +85,15 @@ def test_failed_jobs_are_an_error_after_the_rest_is_done(tmp_path: Path) -> None
     ("study", "options", "message"),
     [
         (5, {}, "5 is not a path."),
-        ({"languages": "mt", "langs": "mt"}, {}, "recipe: unknown key 'langs'. Did you mean 'languages'?"),
-        ({}, {}, "recipe: languages is missing."),
+        ({"languages": "mt", "langs": "mt"}, {}, "study: unknown key 'langs'. Did you mean 'languages'?"),
+        ({}, {}, "study: languages is missing."),
         (recipe(), {"workers": 0}, "workers: 0 is not a number of 1 or more."),
         (recipe(), {"retries": -1}, "retries: -1 is not a number of 0 or more."),
         (recipe(), {"engine": "slurm"}, "engine: 'slurm' is unknown. Choose from local, ray."),
         (recipe(), {"only": "lang=ug"}, "only lang=ug: no job has it."),
         (recipe(), {"out": 5}, "out: 5 is not a path."),
         (recipe(), {"only": 3}, "only: 3 is not a label."),
-        ({1: 2}, {}, "recipe: unknown key '1'."),
+        ({1: 2}, {}, "study: unknown key '1'."),
         (recipe(fit=[{"sources": ["conceptnet"], "models": ["m"], "methods": ["lora"], "stepz": 1}]), {}, "'stepz'"),
     ],
 )

@@ -245,7 +245,7 @@ def test_a_full_disk_is_called_by_its_name_everywhere(monkeypatch: pytest.Monkey
 
     by_polars = ComputeError("parquet: underlying IO error: No space left on device")
     for error in (full, OSError("No space left on device (os error 28)"), by_polars):
-        where = r"^no space left on a disk.*: out and cache,"
+        where = r"^no space left on a disk.*: set out and cache "
         with pytest.raises(StorageError, match=where), naming_arguments({"out", "cache"}):
             raise error
     monkeypatch.setattr("lrltrain.modules.load.snapshot_download", fail)

@@ -38,10 +38,11 @@ SETTINGS: Mapping[str, tuple[str, type[BaseModel]]] = {
 SETTINGS_PAGE = """# Settings
 
 These are the keys of a settings file (`--config FILE.toml`) and the keyword arguments of the [Python API](api.md). In
-the API, only `push` has `dry_run`, no function has `export_lm_eval`, and the first argument of `fit` replaces `lang`
-and `dataset`. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command line override the
-file, the file overrides a preset, and a preset overrides the defaults. An unknown key is an error. In the file of a
-study, the tables `[build.SOURCE]`, `[[fit]]`, `[eval]` and `[push]` accept the settings of their commands too.
+the API, only `push` and `run_grid` have `dry_run`, no function has `export_lm_eval`, and the first argument of `fit`
+replaces `lang` and `dataset`. In a file, `learning-rate` and `learning_rate` are the same key. Options on the command
+line override the file, the file overrides a preset, and a preset overrides the defaults. An unknown key is an error. In
+the file of a study, the tables `[build.SOURCE]`, `[[fit]]`, `[eval]` and `[push]` accept the settings of their commands
+too.
 Without `data`, `lrltrain.evaluate` measures an adapter that `fit` returned on the test split of its dataset.
 
 The keys `lang`, `source`, `method` and `seed` of `lrltrain fit` accept several values, in a file and on the command
