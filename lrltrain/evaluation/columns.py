@@ -41,8 +41,12 @@ def items_of(task: Task, table: Table, *, own_labels: bool) -> Items:
     pairs = list(zip(table.column(inputs), table.column(labels), strict=True))
     complete = [(number, pair) for number, pair in enumerate(pairs) if not any(map(_is_null, pair))]
     for column, values in zip((inputs, labels), zip(*pairs, strict=True), strict=False):
-        if all(map(_is_null, values)):
+        if all(not isinstance(value, list) and _is_null(value) for value in values):
             raise InputError(f"{table.place} has only nulls in its column {column!r}.", "Use other data with --data.")
+    if pairs and not complete:
+        raise InputError(
+            f"{table.place}: every item has a null in {inputs} or {labels}.", "Use other data with --data."
+        )
     if len(complete) < len(pairs):
         skipped = f"{len(pairs) - len(complete):,} of {len(pairs):,} items"
         note(f"note: {table.place} has {skipped} with null in {inputs} or {labels}: skipped.")
@@ -71,14 +75,17 @@ def items_of(task: Task, table: Table, *, own_labels: bool) -> Items:
 def _choose(task: Task, table: Table, *, own_labels: bool) -> tuple[str, str]:
     """Return the names of the columns of inputs and of labels. Raises InputError if the table lacks one."""
     inputs, labels = COLUMNS[task]
+    accepted = f"one of {', '.join(TEXT)} and one of {', '.join(LABEL)}"
     if own_labels and task != "ner":
-        inputs, labels = columns_of(task, table.names, table.place) or COLUMNS[task]
+        known = columns_of(task, table.names, table.place)
+        if known is None:
+            hint = f"It has {', '.join(table.names)}; {task} needs {accepted}."
+            raise InputError(f"{table.place} lacks a column with texts or one with labels.", hint)
+        return known
     for column in (inputs, labels):
         if column not in table.names:
-            accepted = f"one of {', '.join(TEXT)} and one of {', '.join(LABEL)}"
-            needed = accepted if own_labels and task != "ner" else " and ".join(COLUMNS[task])
-            alternative = "" if own_labels or task == "ner" else f" With --labels data, it may be {accepted}."
-            hint = f"It has {', '.join(table.names)}; {task} needs {needed}.{alternative}"
+            alternative = "" if task == "ner" else f" With --labels data, it may be {accepted}."
+            hint = f"It has {', '.join(table.names)}; {task} needs {' and '.join(COLUMNS[task])}.{alternative}"
             raise InputError(f"{table.place} has no column {column!r}.", hint)
     return inputs, labels
 
@@ -121,7 +128,8 @@ def _own_label(task: Task, where: str, value: Any, names: list[str] | None) -> s
 def _label(task: Task, where: str, value: Any, names: list[str] | None) -> str:
     label = value
     if isinstance(value, int):
-        label_names = names or list(LABELS[task])  # without names, 0 is negative and 1 positive, and tags are WikiANN's
+        # Without names, 0 is negative and 1 positive, and tags are WikiANN's; topics have no common order.
+        label_names = names or (() if task == "topic" else LABELS[task])
         label = label_names[value] if 0 <= value < len(label_names) else value
     label = str(label).strip() if task == "ner" else str(label).strip().lower()
     if task == "sentiment":

@@ -82,10 +82,13 @@ class TaskData:
         return LABELS[self.task] if self.own is None else self.own
 
     def with_labels(self, labels: tuple[str, ...]) -> "TaskData":
-        """Return the same data with these labels as its own, unless they are those of the task."""
-        if labels == LABELS[self.task]:
+        """Return the same data with these labels; `own` is None if they are those of the task."""
+        if labels == self.labels:
             return self
-        return replace(self, own=labels, provenance={**self.provenance, "labels": list(labels)})
+        provenance = {key: value for key, value in self.provenance.items() if key != "labels"}
+        if labels == LABELS[self.task]:
+            return replace(self, own=None, provenance=provenance)
+        return replace(self, own=labels, provenance={**provenance, "labels": list(labels)})
 
 
 def is_published(task: str, name: str) -> bool:

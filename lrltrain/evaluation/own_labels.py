@@ -69,7 +69,7 @@ def check_labels(data: TaskData, tested_on: TaskData) -> None:
     """Raise InputError if nothing can be learned from the labels of the splits, or nothing measured.
 
     Prints a note with the labels of a split that do not occur in the training data, so are never predicted. Small
-    samples (--limit) may lack labels, so these are never refused for that.
+    samples (--limit) of dev and test may lack labels, and are not refused for that.
     """
     name, learned = data.provenance["name"], data.splits["train"].label_set
     if len(learned) == 1:
@@ -119,9 +119,10 @@ def read_texts(task: Task, file: Path, rows: Rows) -> Items:
     indices = (first.index(columns[0]), first.index(columns[1])) if columns else (0, 1)
     pairs = []
     for number, row in filled[1:] if columns else filled:
-        if len(row) != len(first) or not all(unquoted(row[index]) for index in indices):
-            message = f"{file}: line {number} has {len(row)} columns, not {len(first)}, or its text or label is empty."
-            raise InputError(message, _HEADER_HINT)
+        if len(row) != len(first):
+            raise InputError(f"{file}: line {number} has {len(row)} columns, not {len(first)}.", _HEADER_HINT)
+        if not all(unquoted(row[index]) for index in indices):
+            raise InputError(f"{file}: line {number} has an empty text or label.", "Remove the line, or fill it in.")
         pairs.append((row[indices[0]], unquoted(row[indices[1]])))
     if not pairs:
         raise InputError(f"{file}: contains no items.", _HEADER_HINT)

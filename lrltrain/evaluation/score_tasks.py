@@ -159,7 +159,7 @@ def _score(
         except DivergedError as error:
             failed += error.messages
             continue
-        cut = runs[0].manifest["trained"].get("cut", {}) if runs else {}
+        cut = runs[0].manifest["trained"].get("cut", {})
         if any(cut.values()):
             cut_counts = ", ".join(f"{count:,} of {split}" for split, count in cut.items() if count)
             note(f"note: {language.code} {tested_on.task} {job.method}: long items are truncated: {cut_counts}.")

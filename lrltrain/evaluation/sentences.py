@@ -53,12 +53,14 @@ def open_sentences(data: str, language: Language, limit: int | None = None) -> S
         origin = {"kind": "dataset", "manifest_sha256": identity(path, manifest), "content": content_of(manifest)}
         return _pack(manifest["source"], "test", texts, limit, path=path, **origin)
     if path.is_dir():
+        if language.flores is None:
+            raise InputError(f"{path}: FLORES-200 has no {language.name}.", "Give a text file, one sentence per line.")
         file = path / f"{language.flores}.devtest"
         inner = path / "devtest" / file.name  # where FLORES-200 has it when unpacked
-        if language.flores is None or not (file.is_file() or inner.is_file()):
+        if not (file.is_file() or inner.is_file()):
             raise InputError(f"{file}: no such file.", "Give a folder of LANG_Script.devtest files, or a text file.")
-        found = file if file.is_file() else inner
-        return _pack("flores", "devtest", _lines(found), limit, path=found, kind="flores")
+        existing = file if file.is_file() else inner
+        return _pack("flores", "devtest", _lines(existing), limit, path=existing, kind="flores")
     if data == "flores":
         return _on_hub(FLORES, language, limit)
     from lrltrain.evaluation.on_hub import split_id  # noqa: PLC0415 -- takes half a second; other inputs do not need it

@@ -1,6 +1,6 @@
 """Read the items of a task from one file: the formats that the sets are published in, and tables. IO.
 
-Files are UTF-8, and their format is told by their ending:
+Files are UTF-8; the extension determines the format:
 
     .tsv .txt .conll   topic: a header index_id, category, text, then a row per item; quoted as in CSV
                        sentiment: text TAB label

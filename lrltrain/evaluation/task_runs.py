@@ -233,7 +233,7 @@ def _train(
     gold = job.tested_on.splits["test"].labels
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad) // len(seeds),
-        "frozen_part_kept": model.splits,
+        "frozen_part_kept": inputs["train"].kept is not None,
         "words_cut_off": sum(int((first == CUT_OFF).sum()) for first in inputs["test"].features.first or ()),
         "words_without_token": sum(int((first == NO_TOKEN).sum()) for first in inputs["test"].features.first or ()),
         "cut": {split: tokens.features.cut for split, tokens in inputs.items()},

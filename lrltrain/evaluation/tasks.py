@@ -98,7 +98,7 @@ def find_sets(task: Task, root: Path, language: Language, split: str = "train") 
 def _in_folder(task: Task, root: Path, language: Language, *, own_labels: bool = False) -> TaskData:
     folders = find_sets(task, root, language)
     if not folders:
-        expected = f"{FOLDERS[task]}/{_code(language)}" + ("" if task == "topic" else "/SET")
+        expected = f"{FOLDERS[task]}/{folder_code(language)}" + ("" if task == "topic" else "/SET")
         raise InputError(
             f"{root}: has no train.tsv, and no {expected}/train.tsv, for {task} in {language.name}{_listing(root)}.",
             "Name the folder of the language's train.tsv, dev.tsv and test.tsv, or the one that holds all, or omit "
@@ -139,7 +139,7 @@ def read_set(
 
 def _name_of(folder: Path, language: Language) -> str:
     """Return the name of a set: its folder's; for a folder named after the language, that of the one around it."""
-    if folder.name not in (_code(language), *_other_codes(language)):
+    if folder.name not in (folder_code(language), *_other_codes(language)):
         return folder.name
     around = folder.parent
     return around.parent.name if around.name == _CONTAINER and around.parent.name else around.name
@@ -164,7 +164,8 @@ def _listing(folder: Path) -> str:
     return f" (it has {', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""
 
 
-def _code(language: Language) -> str:
+def folder_code(language: Language) -> str:
+    """Return the name of a language's folder of task data, such as ron_Latn."""
     return language.sib200 or language.flores or language.code
 
 
@@ -185,7 +186,7 @@ def _search(task: Task, root: Path, language: Language, split: str) -> tuple[lis
     if split_file(root, split):
         _check_language(root, language)
         return [root], []
-    code = _code(language)
+    code = folder_code(language)
     hidden: list[Path] = []
     root_itself = [root] if root.resolve().name == code else []
     for folder in (
@@ -212,7 +213,7 @@ def _check_language(folder: Path, language: Language) -> None:
         except LanguageError:
             continue
         own_codes = {language.code, language.iso639_3, *language.aliases}
-        if code != language.code and name.split("_")[0] not in own_codes and name != _code(language):
+        if code != language.code and name.split("_")[0] not in own_codes and name != folder_code(language):
             raise UsageError(
                 f"{folder}: is a folder of {code}, not of {language.name} ({language.code}).",
                 f"Use --lang {code}, or --data with the folder of this language or the one that holds all.",

@@ -36,7 +36,7 @@ def run_jobs(described: Sequence[Mapping[str, Any]], workspace: str, cache: str)
 
 
 def _interrupt_once(*_: object) -> None:
-    """Interrupt the job, and then nothing else: the terminal and the study may both send a signal."""
+    """Raise KeyboardInterrupt for the first signal, and ignore later ones: terminal and study may both send one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 

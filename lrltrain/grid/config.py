@@ -51,7 +51,7 @@ def _without_scheme(workspace: str) -> str:
 
 
 def _known_to_push(options: Options) -> Options:
-    for name in options.keys() - PUSHED:
+    for name in sorted(options.keys() - PUSHED):
         near = difflib.get_close_matches(name, PUSHED, n=1)
         raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     return options

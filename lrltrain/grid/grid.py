@@ -73,10 +73,9 @@ def check_libraries(jobs: Sequence[Job], engine: EngineName) -> None:
 
 
 def grid(
-    config: GridConfig, options: Options, tell: Callable[[Schedule, Record], None], jobs: Sequence[Job] | None = None
+    config: GridConfig, options: Options, tell: Callable[[Schedule, Record], None], jobs: Sequence[Job]
 ) -> Outcome:
     """Run all jobs of a study that are not done yet, and record those that fail. Raises LrlError."""
-    jobs = planned(config, options.only) if jobs is None else jobs
     check_libraries(jobs, options.engine)
     records = records_of(config.out, config.cache)
     records.fetch(["grid/jobs"])
@@ -93,7 +92,7 @@ def _engine(config: GridConfig, options: Options, jobs: Sequence[Job]) -> Abstra
     if options.engine is EngineName.RAY:
         from lrltrain.grid.on_ray import RayEngine  # noqa: PLC0415 -- Ray is optional
 
-        return RayEngine(*common, options.jobs_per_gpu, options.address, options.retries)
+        return RayEngine(*common, options.jobs_per_gpu, options.retries, options.address)
     devices = gpus()
     if options.workers:
         return LocalEngine(*common, options.jobs_per_gpu, options.workers, devices)

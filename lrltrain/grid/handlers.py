@@ -143,22 +143,27 @@ def _push(job: Job, records: Records, _cache: Path) -> list[Path]:
     The process imports installed modules, and our own from where this package is. It never imports from the current
     folder, which `-m` would search first.
     """
-    options = [
-        f"--{key.replace('_', '-')}={_option_value(value)}" for key, value in job.settings.items() if value is not True
-    ]
-    options += [f"--{key.replace('_', '-')}" for key, value in job.settings.items() if value is True]
+    options = [option for key, value in job.settings.items() for option in _options_of(key, value)]
     start = f"import sys; sys.path.append({str(SOURCES)!r}); from hub_cards.cli import main; main()"
     command = [sys.executable, "-P", "-c", start, "push-hub", *options, "--out", str(records.workspace), "--quiet"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     tell(process.stdout + process.stderr)
     if process.returncode:
-        message = process.stderr.strip().split("\n")[-1].removeprefix("error: ")
+        # Errors in options are printed in a box.
+        lines = [line.strip("│ ") for line in process.stderr.splitlines() if line.strip("╭╮╰╯─│ ")]
+        message = lines[-1].removeprefix("error: ") if lines else "lrl push-hub failed; see the log of this job."
         raise (UsageError if process.returncode == UsageError.exit_code else StorageError)(message)
     return []
 
 
-def _option_value(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _options_of(key: str, value: Any) -> list[str]:
+    """Return the options of `lrl push-hub` for a setting."""
+    name = f"--{key.replace('_', '-')}"
+    if value is True:
+        return [name]
+    if value is False:  # the other switches are off by default and have no negative form
+        return ["--no-collection"] if key == "collection" else []
+    return [f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"]
 
 
 HANDLERS: Mapping[str, Callable[[Job, Records, Path], list[Path]]] = {

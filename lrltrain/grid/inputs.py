@@ -1,7 +1,7 @@
 """The user's own files and folders that a study reads: each language has its own, or none. IO.
 
-A path that does not exist is an error before the first job starts, and not hours later. But if other languages have an
-entry in its folder, the study has no data in this language.
+A missing path is an error before the first job starts, not hours later, unless its folder has entries for other
+languages: the study then has no data in this language.
 """
 
 from collections.abc import Collection, Mapping
@@ -39,9 +39,10 @@ def has_text(settings: Mapping[str, Any]) -> bool:
 
 
 def has_data(task: str, settings: Mapping[str, Any], language: Language, built: Collection[str], out: str) -> bool:
-    """Return whether a language has data for a task. It has none if the study builds the source for others only.
+    """Return whether a language has data for a task.
 
-    Raises UsageError if the data is neither a local path, nor built by the study, nor an id on the Hub.
+    It has none if the study builds this dataset only for other languages. Raises UsageError if the data is neither a
+    local path, nor built by the study, nor an id on the Hub.
     """
     data: Any = settings.get("data")
     if data is None:

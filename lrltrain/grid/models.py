@@ -48,7 +48,7 @@ class Model:
 def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
     """Return the models of all tables, each under every spelling that the tables use. Raises UsageError."""
     first_spelling: dict[str, str] = {}  # the first spelling of a model, by its path or id
-    ids: dict[str, str | None] = {}
+    ids: dict[str, str] = {}
     folders: dict[str, str] = {}
     revisions: dict[str, str] = {}
     for number, fits in enumerate(tables, 1):
@@ -60,21 +60,19 @@ def models_of(tables: Sequence[Fits]) -> dict[str, Model]:
                 )
         for model in fits.models:
             first = first_spelling.setdefault(_place(model), model)
-            base_id, folder = fits.options.get("base_id"), fits.options.get("base_folder")
-            ids[first] = ids.get(first) or (str(base_id) if base_id else None)
-            if folder:
-                folders[first] = str(folder)
-            revision = fits.options.get("base_revision")
-            if revision and revisions.setdefault(first, str(revision)) != str(revision):
-                raise UsageError(
-                    f"[[fit]] {number}: base-revision {revision} of {model} conflicts with {revisions[first]}.",
-                    "Use one revision of a model in a study.",
-                )
-    all_ids = {model: base_id or public_id(model) for model, base_id in ids.items()}
+            for key, chosen in (("base_id", ids), ("base_folder", folders), ("base_revision", revisions)):
+                value = fits.options.get(key)
+                if value and chosen.setdefault(first, str(value)) != str(value):
+                    name = key.replace("_", "-")
+                    raise UsageError(
+                        f"[[fit]] {number}: {name} {value} of {model} conflicts with {chosen[first]}.",
+                        f"Use one {name} for a model in a study.",
+                    )
+    all_ids = {model: ids.get(model) or public_id(model) for model in dict.fromkeys(first_spelling.values())}
     names = folders | {model: base_name(all_ids[model]) for model in all_ids if model not in folders}
-    chosen = distinct(names, {model: model for model in names})
-    explicit_ids = {model: base_id for model, base_id in ids.items() if base_id} | dict(_distinct_ids(all_ids, chosen))
-    models = {model: Model(model, chosen[model], explicit_ids.get(model), revisions.get(model)) for model in all_ids}
+    unique = distinct(names, {model: model for model in names})
+    explicit_ids = ids | dict(_distinct_ids(all_ids, unique))
+    models = {model: Model(model, unique[model], explicit_ids.get(model), revisions.get(model)) for model in all_ids}
     return {model: models[first_spelling[_place(model)]] for fits in tables for model in fits.models}
 
 

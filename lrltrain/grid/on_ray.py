@@ -22,7 +22,7 @@ from lrltrain.grid.local import THREADS
 from lrltrain.grid.machine import gpus, share_of
 from lrltrain.grid.records import Record
 
-_AHEAD = 4  # jobs per core that are handed to Ray before they can start
+_AHEAD = 4  # times as many jobs as can run that are handed to Ray before they can start
 
 
 @dataclass
@@ -36,8 +36,8 @@ class RayEngine:
     cache: str
     threads: int
     jobs_per_gpu: int | None
+    retries: int
     address: str | None = None
-    retries: int = 2
     slots: int = 1
     _has_gpus: bool = False
     _memory: int = 0
@@ -65,7 +65,7 @@ class RayEngine:
                 f"--address {self.address}: {first_line(error)}.", "Check that the cluster is up, with `ray status`."
             ) from error
         resources = ray.cluster_resources()
-        self.slots = max(1, int(resources.get("CPU", 1))) * _AHEAD
+        self.slots = max(1, int(resources.get("CPU", 1)) // self.threads)
         self._has_gpus = resources.get("GPU", 0) > 0
         self._memory = min((gpu.memory for gpu in gpus()), default=0)
         return self
@@ -75,7 +75,7 @@ class RayEngine:
 
     def takes(self, job: Job) -> bool:  # noqa: ARG002 -- Ray decides where it runs
         """Return whether a job may be handed to Ray, which may queue it."""
-        return len(self._busy) < self.slots
+        return len(self._busy) < self.slots * _AHEAD
 
     def group(self, job: Job, ready: Sequence[Job]) -> list[Job]:  # noqa: ARG002 -- Ray assigns GPUs itself
         """Return only the job: Ray gets each job by itself."""

@@ -12,12 +12,12 @@ from lrldata.output import note
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import Record, Records
 
-BUSY = 30.0  # seconds until a job tries again whose files another machine is sending
+BUSY = 30.0  # seconds before a job whose files another machine is sending is tried again
 POLL = 1.0  # seconds between checks of jobs that another grid is running
 
 
 class Engine(Protocol):
-    """Where jobs run: at most `slots` at once."""
+    """Where jobs run: about `slots` at once."""
 
     slots: int
 

@@ -25,9 +25,7 @@ def select(jobs: Iterable[Job], only: Iterable[str]) -> list[Job]:
     for label, values in selected_values.items():
         names = {name for job in everything if label in job.labels for name in _names(job, label)}
         if unknown := values - names:
-            raise UsageError(
-                f"--only {label}={unknown.pop()}: no job has it.", f"There are {', '.join(sorted(names))}."
-            )
+            raise UsageError(f"--only {label}={min(unknown)}: no job has it.", f"There are {', '.join(sorted(names))}.")
 
     def matches(job: Job) -> bool:
         return all(label not in job.labels or _names(job, label) & values for label, values in selected_values.items())

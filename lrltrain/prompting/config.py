@@ -86,9 +86,8 @@ class PromptConfig(BaseModel):
             "extra",
         )
         endpoint_or_price = (*endpoint_only, "price_in", "price_out")
-        query_only = {*local_only, *endpoint_or_price, "endpoint", "form", "shots", "dry_run", "export_lm_eval"} - {
-            "model_id"
-        }
+        others = ("endpoint", "form", "shots", "dry_run", "export_lm_eval")
+        query_only = [name for name in (*local_only, *endpoint_or_price, *others) if name != "model_id"]
         for name in query_only if self.answers else local_only if self.endpoint else endpoint_or_price:
             if name in self.model_fields_set:
                 owner = "a local model, not to an endpoint" if self.endpoint else "an --endpoint"

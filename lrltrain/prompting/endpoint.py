@@ -188,8 +188,8 @@ class _Client:
                 waited += time.monotonic() - started + wait
                 if waited > self.patience:
                     raise EndpointError(
-                        f"{self.endpoint.url}: {fault} Gave up: waiting {wait:.0f} s more would exceed the patience.",
-                        "The answers so far are kept. Repeat the command later, or with a longer --patience.",
+                        f"{self.endpoint.url}: {fault} Gave up: waiting {wait:.0f} s more would exceed --patience.",
+                        "Answers so far are kept; run the same command again, or with a longer --patience.",
                     ) from None
                 if fault.wait:
                     self._open_at = max(self._open_at, time.monotonic() + fault.wait)

@@ -12,6 +12,7 @@ from lrltrain.evaluation.items import LABELS, Task, TaskData
 from lrltrain.evaluation.own_labels import labels_of
 from lrltrain.evaluation.tasks import (
     find_sets,
+    folder_code,
     is_on_hub,
     named_apart,
     open_task,
@@ -58,7 +59,7 @@ def open_test_sets(
     folders = find_sets(task, Path(data), language, "test")
     if not folders:
         raise InputError(
-            f"{data}: no {task} test set of {language.name} ({language.sib200 or language.flores}).",
+            f"{data}: no {task} test set of {language.name} ({folder_code(language)}).",
             "Give the folder with its test.tsv, or the parent of LANG_Script folders.",
         )
     sets = []

@@ -287,8 +287,10 @@ def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
         note(f"note: {job.name}: the endpoint refuses {refused:,} of {len(job.texts):,} texts, which count as wrong.")
     if unfinished or empty:
         request = config.request()
-        setting = next((name for name in ("max_completion_tokens", "max_tokens") if request.get(name)), "max_tokens")
-        limit = f"--{setting.replace('_', '-')} {request.get(setting) or ''}".strip()
+        if completion := request.get("max_completion_tokens"):  # set by --extra
+            limit = f"max_completion_tokens = {completion}"
+        else:
+            limit = f"--max-tokens {request['max_tokens']}" if request.get("max_tokens") else "the server's limit"
         note(
             f"note: {job.name}: {unfinished:,} of {len(job.texts):,} answers end at {limit}, and {empty:,} are empty. "
             "A model that thinks first needs more tokens, or thinking disabled with --extra."

@@ -33,6 +33,7 @@ from lrltrain.evaluation.items import Task
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.own_labels import LABEL
 from lrltrain.evaluation.task_files import LONGEST_FIELD
+from lrltrain.evaluation.tasks import folder_code
 from lrltrain.prompting.answers import first_label_in, label_in, replace_surrogates
 from lrltrain.prompting.examples import TestSet
 
@@ -67,7 +68,7 @@ class Readings:
 def find_recorded(answers: Path, languages: Sequence[Language]) -> list[Path]:
     """Return the file of answers for each language: `answers` itself, or files in that folder. Raises InputError."""
     if answers.is_dir():
-        files = [answers / f"{language.sib200 or language.flores}.tsv" for language in languages]
+        files = [answers / f"{folder_code(language)}.tsv" for language in languages]
         missing = [(language, file) for language, file in zip(languages, files, strict=True) if not file.is_file()]
         if missing:
             names = ", ".join(f"{language.name} ({file.name})" for language, file in missing)

@@ -50,8 +50,8 @@ class Template(BaseModel):
         """Return the template for data with the labels `own`.
 
         Other labels are left out. If the built-in template lacks words for any of them, every label stands for itself.
-        A template from the user (`given`) must have words for all labels; otherwise, raises UsageError. So do labels
-        that differ only in case.
+        Raises UsageError if a template from the user (`given`) lacks words for a label, or if labels differ only in
+        case.
         """
         missing = [label for label in own if label not in self.labels]
         if missing and given:

@@ -1,8 +1,8 @@
 """The conditions of scores, apart from language, data and adapter. Scores are averaged and compared within them. Pure.
 
-If one method has several conditions on one test set, the most common ones (among equals the newest) need no name. The
-others are named by what differs, in the same way for all languages. The name becomes the variant of a row, and averages
-leave variants out.
+If one method has several conditions on one test set, the most common ones (among equals those with the most seeds, then
+the newest) need no name. The others are named by what differs, in the same way for all languages. The name becomes the
+variant of a row, and averages leave variants out.
 """
 
 import re

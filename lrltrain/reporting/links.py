@@ -77,12 +77,13 @@ def ratio_name(column: Column) -> str:
 def links(table: Table, material: WorkspaceContents) -> list[Link]:
     """Return the correlation of each series of points with at least three languages."""
     result: list[Link] = []
+    pretraining, adaptation, perplexity = by_pretraining(table), by_adaptation(table, material), by_perplexity(table)
     for base in dict.fromkeys(row.base for row in table.rows):
         corpus = corpus_of(base)
         if corpus:
-            result += _links(by_pretraining(table), base, "score", f"MB of {CORPORA[corpus]} (log)")
-        result += _links(by_adaptation(table, material), base, "change", "bytes of adaptation text (log)")
-        for measure, points in by_perplexity(table).items():
+            result += _links(pretraining, base, "score", f"MB of {CORPORA[corpus]} (log)")
+        result += _links(adaptation, base, "change", "bytes of adaptation text (log)")
+        for measure, points in perplexity.items():
             result += _links(points, base, "change", f"{ratio_name(measure)} (log)")
     return result
 

@@ -92,9 +92,8 @@ def plots(table: Table, material: WorkspaceContents) -> list[Plot]:
     series = in_order(table, material)
     pretraining, adaptation, perplexity = by_pretraining(table), by_adaptation(table, material), by_perplexity(table)
     for base in dict.fromkeys(row.base for row in table.rows):
-        corpus = CORPORA[corpus_of(base) or "cc100_mb"]
-        if points := _points_of(base, pretraining):
-            result.append(_pretraining(points, series, base, corpus))
+        if (corpus := corpus_of(base)) and (points := _points_of(base, pretraining)):
+            result.append(_pretraining(points, series, base, CORPORA[corpus]))
         if points := _points_of(base, adaptation):
             result.append(_adaptation(points, series, base, table.against))
         for measure, candidates in perplexity.items():

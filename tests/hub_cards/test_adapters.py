@@ -431,7 +431,7 @@ def test_a_fusion_of_adapters_with_the_same_name_has_a_card(
 def test_a_card_of_an_adapter_with_an_incomplete_input_is_refused(trained: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(trained / "adapters" / "ro" / BASE / "conceptnet-seq_bn_inv", tmp_path / "adapter")
     change(folder, inputs=[{"kind": "dataset", "name": "conceptnet"}])
-    with pytest.raises(StorageError, match="its content is invalid.*manifest_sha256"):
+    with pytest.raises(StorageError, match=r"its content is invalid.*manifest_sha256"):
         repository_of(folder, "my-org")
 
 

@@ -120,11 +120,13 @@ def test_a_base_model_is_evaluated_at_the_revision_its_adapters_were_trained_on(
     assert revisions == {(True, None), (False, "v1")}, "an adapter records its commit itself"
 
 
-def test_a_model_has_one_revision_in_a_study() -> None:
+@pytest.mark.parametrize("key", ["base_revision", "base_id", "base_folder"])
+def test_a_model_has_one_revision_id_and_folder_in_a_study(key: str) -> None:
     table = {"sources": ["conceptnet"], "models": ["a/b"], "methods": ["lora"]}
-    fits = [Fits(**table, base_revision=revision) for revision in ("v1", "v1", "v2")]
+    fits = [Fits(**table, **{key: value}) for value in ("v1", "v1", "v2")]
     models_of(fits[:2])
-    with pytest.raises(UsageError, match=r"\[\[fit\]\] 3: base-revision v2 of a/b conflicts with v1"):
+    message = rf"\[\[fit\]\] 3: {key.replace('_', '-')} v2 of a/b conflicts with v1"
+    with pytest.raises(UsageError, match=message):
         models_of(fits)
 
 

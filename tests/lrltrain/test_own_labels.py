@@ -13,7 +13,7 @@ from lrldata.language import find
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config
 from lrltrain.evaluation.columns import Table, items_of
-from lrltrain.evaluation.items import LABELS, SPLITS
+from lrltrain.evaluation.items import LABELS, SPLITS, Task, TaskData
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
 from lrltrain.evaluation.tasks import open_task
 from lrltrain.prompting.examples import open_test_sets
@@ -259,6 +259,50 @@ def test_tokens_and_tags_are_read_from_lists(rows: Any, own_labels: bool, tmp_pa
 def test_faults_in_tables_are_named_with_their_line(ending: str, text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         open_task("sentiment", write_splits(tmp_path, ending, text), YORUBA)
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "own_labels", "message"),
+    [
+        ("topic", [{"text": "a", "category": 3}], False, r"line 1 has the unknown label 3\."),
+        (
+            "ner",
+            [{"tokens": ["a", None], "ner_tags": [0, 0]}] * 2,
+            False,
+            "every item has a null in tokens",
+        ),
+        ("ner", [{"tokens": None, "ner_tags": [0]}] * 2, False, "only nulls in its column 'tokens'"),
+        (
+            "sentiment",
+            [{"text": "a", "score": 1}],
+            True,
+            "lacks a column with texts or one with labels",
+        ),
+    ],
+)
+def test_faults_of_a_table_are_described_as_they_are(
+    task: Task, rows: Any, own_labels: bool, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        open_task(task, write_splits(tmp_path, ".jsonl", as_jsonl(rows)), YORUBA, own_labels=own_labels)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("Ó dára\tpos\tx", "line 3 has 3 columns, not 2"), ("Ó dára\t", "line 3 has an empty text or label")],
+)
+def test_a_line_without_a_label_is_named(line: str, message: str, tmp_path: Path) -> None:
+    data = write_splits(tmp_path, ".tsv", f"text\tlabel\nKò dára\tneg\n{line}\n")
+    with pytest.raises(InputError, match=message):
+        open_task("sentiment", data, YORUBA, own_labels=True)
+
+
+def test_labels_of_the_data_can_become_those_of_the_task() -> None:
+    own = TaskData("sentiment", "yo", {}, {"name": "x", "labels": ["negative", "neutral", "positive"]}, ("neutral",))
+    assert own.with_labels(("neutral",)) is own
+    changed = own.with_labels(LABELS["sentiment"])
+    assert (changed.labels, changed.own, changed.provenance) == (LABELS["sentiment"], None, {"name": "x"})
+    assert changed.with_labels(("a", "b")).provenance == {"name": "x", "labels": ["a", "b"]}
 
 
 def test_names_of_classes_in_parquet_files_are_used(tmp_path: Path) -> None:

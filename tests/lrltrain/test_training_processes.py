@@ -15,7 +15,7 @@ from hub_cards.cli.app import app as hub_app
 from lrldata.errors import LrlError, UsageError
 from lrltrain.cli.app import app as train_app
 from lrltrain.evaluation.metrics import entity_scores, scores
-from lrltrain.grid.handlers import _push
+from lrltrain.grid.handlers import _options_of, _push
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import Records
 
@@ -56,6 +56,8 @@ def test_publishing_in_a_grid_imports_nothing_from_the_current_folder(
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     with pytest.raises(UsageError, match="not known"):  # the command's own message
         _push(Job("push", {"lang": "ro"}, {"lang": "no_Such", "namespace": "me"}), Records(tmp_path), tmp_path)
+    with pytest.raises(UsageError, match=r"^No such option: --nam\b"):
+        _push(Job("push", {"lang": "ro"}, {"nam": "me"}), Records(tmp_path), tmp_path)
 
 
 def test_ray_is_told_not_to_import_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +75,7 @@ def test_ray_is_told_not_to_import_from_the_current_folder(tmp_path: Path, monke
     monkeypatch.setattr(ray, "init", init)
     (tmp_path / "types.py").touch()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(LrlError, match="enough"), RayEngine(str(tmp_path), str(tmp_path), 1, None):
+    with pytest.raises(LrlError, match="enough"), RayEngine(str(tmp_path), str(tmp_path), 1, None, 1):
         pass
     assert (settings["PYTHONSAFEPATH"], settings["here"], settings["files"]) == ("1", "1", [])
 
@@ -203,3 +205,18 @@ def test_each_process_has_its_own_dropout_and_repeats_it_after_a_checkpoint() ->
 
     assert random_numbers(1, 10) == random_numbers(1, 10)
     assert len({tuple(random_numbers(*case)) for case in ((0, 0), (1, 0), (0, 10), (1, 10), (0, 10, 43))}) == 5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "options"),
+    [
+        ("collection", False, ["--no-collection"]),
+        ("collection", True, ["--collection"]),
+        ("private", False, []),
+        ("replace_data", True, ["--replace-data"]),
+        ("kind", ["dataset", "adapter"], ["--kind=dataset,adapter"]),
+        ("patience", 5, ["--patience=5"]),
+    ],
+)
+def test_settings_of_a_study_become_options_of_the_publication(key: str, value: Any, options: list[str]) -> None:
+    assert _options_of(key, value) == options
