@@ -14,7 +14,7 @@ from lrldata.folder import prevent_exchange
 from lrldata.forks import refuse_forked
 from lrldata.imports import many_imports
 from lrldata.language import Language, as_typed
-from lrldata.output import keep_out, note
+from lrldata.output import keep_out, warn
 from lrldata.progress import Progress
 from lrldata.settings import AnyPath, as_path
 from lrltrain.config import Method
@@ -135,7 +135,7 @@ def push_settings(settings: PushConfig, progress: Progress) -> Pushed:
         repositories = publish(prepared, settings, hub, progress)
         collections, failures = collect(prepared, repositories, settings, hub, progress)
     for failure in failures:
-        note(f"warning: everything is published, but {failure}")
+        warn(f"everything is published, but {failure}")
     return Pushed(prepared, tuple(repositories), tuple(collections), tuple(failures))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from lrldata.errors import StorageError
 from lrldata.locks import EXCLUSIVE, SHARED, Lock, wait_for_lock
 from lrldata.locks import lock as lock_file
-from lrldata.output import note
+from lrldata.output import warn
 from lrldata.paths import inside, remove, remove_tree, walk
 
 LOCKS = ".locks"
@@ -112,7 +112,7 @@ def _exchange(folder: Path, mode: int) -> Iterator[None]:
             lock_file(descriptor, path, mode)
         except BlockingIOError:
             activity = "publishing from" if mode == EXCLUSIVE else "replacing a folder in"
-            note(f"warning: another process is {activity} {folder.parent}; waiting for it to end.")
+            warn(f"another process is {activity} {folder.parent}; waiting for it to end.")
             lock_file(descriptor, path, mode, wait=True)
         yield
     finally:

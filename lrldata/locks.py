@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from lrldata.output import note
+from lrldata.output import warn
 
 EXCLUSIVE, SHARED = fcntl.LOCK_EX, fcntl.LOCK_SH
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
-_told: set[int] = set()  # devices of file systems without locks, which a warning has named
+_warned: set[int] = set()  # devices of file systems without locks, which a warning has named
 
 
 class Lock:
@@ -30,7 +30,7 @@ class Lock:
     read. So is a file of another user, as in a shared cache, which this one cannot write to.
     """
 
-    def __init__(self, path: Path, how: int = EXCLUSIVE, *, wait: bool = False, create: bool = True) -> None:
+    def __init__(self, path: Path, mode: int = EXCLUSIVE, *, wait: bool = False, create: bool = True) -> None:
         flags = os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self.descriptor = os.open(path, flags | (os.O_RDWR | os.O_CREAT if create else os.O_RDONLY), 0o666)
@@ -39,7 +39,7 @@ class Lock:
                 raise
             self.descriptor = os.open(path, flags | os.O_RDONLY)
         try:
-            lock(self.descriptor, path, how, wait=wait)
+            lock(self.descriptor, path, mode, wait=wait)
         except BaseException:
             os.close(self.descriptor)
             raise
@@ -57,28 +57,28 @@ class Lock:
         os.close(self.descriptor)
 
 
-def lock(descriptor: int, path: Path, how: int = EXCLUSIVE, *, wait: bool = False) -> None:
+def lock(descriptor: int, path: Path, mode: int = EXCLUSIVE, *, wait: bool = False) -> None:
     """Lock an open file. Raises BlockingIOError if another process holds the lock, unless `wait` is set.
 
     If its file system has no locks, the descriptor refers to another file afterwards: do not read or write through it.
     """
     try:
-        fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, mode if wait else mode | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
         device = os.fstat(descriptor).st_dev
-        if device not in _told:
+        if device not in _warned:
             folder = path.absolute().parent
-            note(
-                f"warning: {folder}: the file system has no locks. Let only the processes of one machine and user "
+            warn(
+                f"{folder}: the file system has no locks. Let only the processes of one machine and user "
                 "write there at a time."
             )
-        _told.add(device)
-        _lock_locally(descriptor, path, how, wait=wait)
+        _warned.add(device)
+        _lock_locally(descriptor, path, mode, wait=wait)
 
 
-def _lock_locally(descriptor: int, path: Path, how: int, *, wait: bool) -> None:
+def _lock_locally(descriptor: int, path: Path, mode: int, *, wait: bool) -> None:
     """Lock a temporary file of this machine, if it has locks, and let the descriptor refer to that from now on."""
     folder = Path(tempfile.gettempdir(), f"lrl-locks-{os.getuid()}")
     name = hashlib.sha256(os.fsencode(path.parent.resolve() / path.name)).hexdigest()
@@ -88,7 +88,7 @@ def _lock_locally(descriptor: int, path: Path, how: int, *, wait: bool) -> None:
     except OSError:
         return
     try:
-        fcntl.flock(local, how if wait else how | fcntl.LOCK_NB)
+        fcntl.flock(local, mode if wait else mode | fcntl.LOCK_NB)
         os.dup2(local, descriptor, inheritable=False)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
@@ -103,7 +103,7 @@ def wait_for_lock(path: Path, why: str) -> Iterator[None]:
     try:
         held = Lock(path)
     except BlockingIOError:
-        note(f"warning: {why}; waiting for it to end.")
+        warn(f"{why}; waiting for it to end.")
         held = Lock(path, wait=True)
     with held:
         yield

@@ -159,7 +159,7 @@ _NOTED: list[Path] = []
 def _note_unsealed(path: Path) -> None:
     if not _NOTED:
         _NOTED.append(path)
-        note(f"note: {path}, and perhaps others, has no hash of its own content, because an older version wrote it.")
+        note(f"{path}, and perhaps others, has no hash of its own content, because an older version wrote it.")
 
 
 def write_manifest(path: Path, kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,12 +192,12 @@ def kind_of(folder: Path) -> str | None:
 
 def artifacts_below(folder: Path, *kinds: str) -> str:
     """Return the paths of up to three artifacts of these kinds below a folder, for the hint of an error."""
-    found = []
+    artifacts = []
     for pattern in ("*", "*/*", "*/*/*"):  # not all of what may be a home folder
         for path in folder.glob(f"{pattern}/{MANIFEST}"):
             with suppress(OSError, StorageError):  # another program's file may have this name
-                found += [str(path.parent)] if kind_of(path.parent) in kinds else []
-    return ", ".join(sorted(found)[:3])
+                artifacts += [str(path.parent)] if kind_of(path.parent) in kinds else []
+    return ", ".join(sorted(artifacts)[:3])
 
 
 def load_manifest(folder: Path, kind: str) -> dict[str, Any]:
@@ -252,10 +252,10 @@ def identity(folder: Path, manifest: Mapping[str, Any]) -> str:
     return str(manifest[SEAL]) if SEAL in manifest else sha256_of(folder / MANIFEST)
 
 
-def is_unchanged(folder: Path, kind: str, recipe: str, spared: Collection[str] = ()) -> bool:
-    """Return whether a folder holds the undamaged output of a recipe (a hash); `spared` files may be missing."""
+def is_unchanged(folder: Path, kind: str, recipe: str, optional: Collection[str] = ()) -> bool:
+    """Return whether a folder holds the undamaged output of a recipe (a hash); `optional` files may be missing."""
     manifest = read_manifest(folder, kind)
-    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest, spared))
+    return manifest is not None and manifest["recipe"] == recipe and not list(damaged(folder, manifest, optional))
 
 
 def entries(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -265,22 +265,22 @@ def entries(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield manifest[RUN]
 
 
-def damaged(folder: Path, manifest: Mapping[str, Any], spared: Collection[str] = ()) -> Iterator[str]:
-    """Yield the files that are missing, unless they are `spared`, or that differ from the manifest.
+def damaged(folder: Path, manifest: Mapping[str, Any], optional: Collection[str] = ()) -> Iterator[str]:
+    """Yield the files that are missing, unless they are `optional`, or that differ from the manifest.
 
     Raises PathError for links.
     """
     try:
         with OpenFolder(folder) as held:
-            yield from faults_in(held, manifest, spared)
+            yield from faults_in(held, manifest, optional)
     except (FileNotFoundError, NotADirectoryError):
         yield "the folder is missing"
 
 
-def faults_in(held: OpenFolder, manifest: Mapping[str, Any], spared: Collection[str] = ()) -> Iterator[str]:
-    """Yield what is wrong with the files of an open folder; those that are `spared` may be missing."""
+def faults_in(held: OpenFolder, manifest: Mapping[str, Any], optional: Collection[str] = ()) -> Iterator[str]:
+    """Yield what is wrong with the files of an open folder; those that are `optional` may be missing."""
     for entry in entries(manifest):
-        is_absent = entry["path"] in spared and find(held.folder, entry["path"]) is None
+        is_absent = entry["path"] in optional and find(held.folder, entry["path"]) is None
         if not is_absent and (fault := fault_in(held, entry)):
             yield fault
 

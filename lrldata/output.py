@@ -36,7 +36,6 @@ _QUERY = re.compile(r"(?<=[A-Za-z0-9+.-])(:/{1,2}(?:(?!:/)[^\s?\"'<>])+)\?[^\s\"
 _SECRETS: list[str] = []
 _NARROWEST = 8  # characters in a text column
 LOGGER = logging.getLogger("lrldata")
-_LEVELS = {"note": logging.INFO, "warning": logging.WARNING}
 
 
 def clean(text: str) -> str:
@@ -127,11 +126,13 @@ WORDED: ContextVar[Callable[[str], str]] = ContextVar(
 
 
 def note(text: str) -> None:
-    """Log a note or a warning with the logger `lrldata`, whose lines commands print on standard error."""
-    text = WORDED.get()(text)
-    prefix, _, message = text.partition(": ")
-    level = _LEVELS.get(prefix)
-    LOGGER.log(level or logging.INFO, "%s", shown(message if level else text))
+    """Log a note with the logger `lrldata`; commands print it on standard error."""
+    LOGGER.info("%s", shown(WORDED.get()(text)))
+
+
+def warn(text: str) -> None:
+    """Log a warning with the logger `lrldata`; commands print it on standard error."""
+    LOGGER.warning("%s", shown(WORDED.get()(text)))
 
 
 def tell(text: str) -> None:
@@ -143,7 +144,7 @@ class _OnStandardError(logging.Handler):
     """A log handler that prints notes and warnings on standard error, for commands."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        word = next((word for word, level in _LEVELS.items() if level == record.levelno), record.levelname.lower())
+        word = "note" if record.levelno == logging.INFO else record.levelname.lower()
         print(f"{word}: {shown(record.getMessage())}", file=sys.stderr)
 
 

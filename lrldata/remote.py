@@ -22,7 +22,7 @@ from lrldata.layout import DATASETS, artifact_of
 from lrldata.lease import has_folders
 from lrldata.locks import wait_for_lock
 from lrldata.manifest import MANIFEST, DamagedError, fingerprint, read_beside, sealed, write_json
-from lrldata.output import keep_out_of, note, redact
+from lrldata.output import keep_out_of, redact, warn
 from lrldata.paths import find, inside, is_safe, remove, safe_name, walk
 from lrldata.sending import State, commit, mark_of, put, times_of
 
@@ -66,7 +66,7 @@ def opened(
         try:
             mirror.send(makes, delete=False)
         except LrlError as error:  # the first error says what to do
-            note(f"warning: {error.message}")
+            warn(f"{error.message}")
         raise
     mirror.send(makes)
 
@@ -126,8 +126,8 @@ class Mirror:
         for name in names:
             if (home := artifact_of(name)) and home.startswith(f"{DATASETS}/"):
                 by_dataset.setdefault(home, []).append(name[len(home) + 1 :])
-        found = {home: unlisted_shards(self.folder / home, files) for home, files in by_dataset.items()}
-        return {f"{home}/{name}" for home, files in found.items() for name in files}
+        unlisted = {home: unlisted_shards(self.folder / home, files) for home, files in by_dataset.items()}
+        return {f"{home}/{name}" for home, files in unlisted.items() for name in files}
 
     def _unsent(self, below: str, marks: Mapping[str, str], state: State) -> set[str]:
         """Return the artifacts that were built locally since the last transfer and are unchanged on the store."""

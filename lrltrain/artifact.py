@@ -77,7 +77,7 @@ def draw_curve(log: Sequence[Mapping[str, Any]], best: int, name: str, path: Pat
     except Exception as error:  # noqa: BLE001 -- a library may be missing, and its renderer may raise any error
         remove(path.parent, path.name)
         reason = one_line(error, 200)
-        note(f"note: {path.name} could not be drawn and is missing from the adapter: {type(error).__name__}: {reason}.")
+        note(f"{path.name} could not be drawn and is missing from the adapter: {type(error).__name__}: {reason}.")
 
 
 def owned_by(folder: Path) -> Callable[[str], bool]:

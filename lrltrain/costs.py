@@ -71,7 +71,7 @@ def shape_of(model: str) -> Shape:
         config = json.loads(_config_text(model))
         return shape_from(_full_config(config), config.get("architectures") or ())
     except Exception:  # noqa: BLE001 -- loading the model later reports the error
-        note(f"note: {model}: its size is unknown; time and memory are estimated as for {USUAL}.")
+        note(f"{model}: its size is unknown; time and memory are estimated as for {USUAL}.")
         return KNOWN[USUAL]
 
 

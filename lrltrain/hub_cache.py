@@ -26,6 +26,6 @@ def drop_damaged(repository: str, commit: str) -> None:
         if path.suffix in _WEIGHTS and path.is_file():
             blob = path.resolve()
             if _SHA256.fullmatch(blob.name) and sha256_of(blob) != blob.name:
-                note(f"note: {repository}: {path.name} is damaged in the Hub's cache; downloading it again.")
+                note(f"{repository}: {path.name} is damaged in the Hub's cache; downloading it again.")
                 blob.unlink()
                 path.unlink()

@@ -123,7 +123,7 @@ def check_base(folder: Path, manifest: Mapping[str, Any], base: Base) -> None:
         return
     earlier, versions = manifest.get("made_with", {}), made_with(*READERS)
     if any(earlier.get(name) != versions[name] for name in READERS):  # which may serialize it differently
-        note(f"note: {folder}: made with another version of {' or '.join(READERS)}, so its tokenizer differs.")
+        note(f"{folder}: made with another version of {' or '.join(READERS)}, so its tokenizer differs.")
         return
     raise ModelError(
         f"{folder}: was trained with another tokenizer than {base.id} has here ({fingerprint[:12]}, now "

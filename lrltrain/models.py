@@ -157,7 +157,7 @@ def load_tokenizer(base: Base) -> Any:
         file, differing = read_as_in_file(tokenizer, base.location, base.revision)
     if differing:
         rebuilt = f"the tokenizer that transformers {transformers_version} builds"
-        note(f"note: {base.id}: uses its {file}; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
+        note(f"{base.id}: uses its {file}; {rebuilt} differs ({differing} of {len(PROBE)} probes).")
     check_tokenizer(base.id, tokenizer, config, masked=base.objective == "mlm")
     tokenizer.truncation_side = "right"  # some chat models cut the beginning of a text
     if base.objective == "mlm" and tokenizer.pad_token_id is None:

@@ -55,9 +55,7 @@ def note_if_slow(requested: str) -> None:
         return
     slowdown = half_precision_slowdown(half)
     if slowdown >= _SLOW:
-        note(
-            f"note: this processor multiplies {requested} {slowdown:.0f} times slower than fp32. Use --precision fp32."
-        )
+        note(f"this processor multiplies {requested} {slowdown:.0f} times slower than fp32. Use --precision fp32.")
 
 
 @cache
@@ -65,7 +63,7 @@ def note_if_no_bf16(requested: str) -> None:
     """Print a note, once per process, if a GPU trains in fp32 only because it does not support bf16."""
     if requested == "auto" and torch.cuda.is_available() and precision_of(requested) == "fp32":
         note(
-            "note: this GPU does not support bf16, so training runs in fp32. --precision fp16 is usually faster and "
+            "this GPU does not support bf16, so training runs in fp32. --precision fp16 is usually faster and "
             "takes less memory."
         )
 

@@ -197,7 +197,7 @@ def _count_nulls(label: str, split: Any) -> int:
     if kind not in ("string", "large_string", "string_view"):
         raise InputError(f"{label} has a column `text` that does not hold strings ({kind or split.features['text']}).")
     if nulls:
-        note(f"note: {label} has {nulls:,} null texts of {split.num_rows:,}, which are skipped.")
+        note(f"{label} has {nulls:,} null texts of {split.num_rows:,}, which are skipped.")
     return nulls
 
 
@@ -240,7 +240,7 @@ def _check_plain(file: Path) -> Shape:
     except ShapeError as error:
         raise InputError(f"{file}: {error}.", error.hint) from error
     if shape.width:
-        note(f"note: {file}: its lines are wrapped at {shape.width} characters. {build} joins them.")
+        note(f"{file}: its lines are wrapped at {shape.width} characters. {build} joins them.")
     return shape
 
 

@@ -136,8 +136,8 @@ def _before_answer(
         whole = str(tokenizer.apply_chat_template(conversation, **{**options, "add_generation_prompt": False}))
     except _OF_TEMPLATES:  # the template is for other chats
         return ""
-    between, found, _ = whole.removeprefix(prompt).partition(_ANSWER)
-    return between if found and whole.startswith(prompt) else ""
+    between, separator, _ = whole.removeprefix(prompt).partition(_ANSWER)
+    return between if separator and whole.startswith(prompt) else ""
 
 
 def _special(tokenizer: Any) -> _Special:

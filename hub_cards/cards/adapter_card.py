@@ -238,7 +238,7 @@ def _chain(manifest: Mapping[str, Any], text: Source, members: Sequence[Mapping[
                 steps.append(f"{more:,} more files, whose hashes are in that manifest")
         elif entry["kind"] == "adapter":
             name, digest = code(entry["name"]), code(entry["manifest_sha256"])
-            member = next((each for each in members if each["manifest_sha256"] == entry["manifest_sha256"]), None)
+            member = next((member for member in members if member["manifest_sha256"] == entry["manifest_sha256"]), None)
             details = f" of {inline(member['language'])}, trained on {code(member['source'])}" if member else ""
             steps.append(f"the adapter {name}{details}, `sha256` in its manifest: {digest}")
         elif entry["kind"] == "hub":

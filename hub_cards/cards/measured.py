@@ -127,11 +127,11 @@ def _learned(result: Mapping[str, Any]) -> str:
     return prompted + (f", trained on {language_name(transfer['language'])}" if transfer else "")
 
 
-def _differing(result: Mapping[str, Any], twins: Sequence[Mapping[str, Any]]) -> str:
+def _differing(result: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
     """Return the settings and library versions in which a score differs from others of the same task and data."""
     own_values, *other_values = (
         {**score["settings"], **score["made_with"], "items of each split": score["of"].get("sampled")}
-        for score in (result, *twins)
+        for score in (result, *others)
     )
     keys = (key for key, value in own_values.items() if any(values.get(key) != value for values in other_values))
     return ", ".join(f"{key.replace('_', ' ')} {own_values[key]}" for key in keys)

@@ -45,8 +45,10 @@ def _settings(result: Mapping[str, Any], results: Iterable[Mapping[str, Any]]) -
     """Say in which settings a result differs from others on the same text, and that sentences were cut off."""
     same = ("metric", "of", "language")
     own = result.get("settings") or {}
-    twins = [other.get("settings") or {} for other in results if all(other.get(key) == result.get(key) for key in same)]
-    differing = [key for key, value in own.items() if any(twin.get(key) != value for twin in twins)]
+    others = [
+        other.get("settings") or {} for other in results if all(other.get(key) == result.get(key) for key in same)
+    ]
+    differing = [key for key, value in own.items() if any(other.get(key) != value for other in others)]
     cut = (result.get("text") or {}).get("cut")
     return [f"{key.replace('_', ' ')} {own[key]}" for key in differing] + (
         [f"{cut:,} of {result['sentences']:,} sentences cut off"] if cut else []

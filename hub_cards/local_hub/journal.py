@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 
 from hub_cards.local_hub.answers import WROTE
-from lrldata.output import note
+from lrldata.output import warn
 
 # The values of other query keys are hidden: they may be a signature, or anything else that a client sends.
 _SHOWN = {"recursive", "expand", "expand[]", "blobs", "cursor", "limit", "owner", "create_pr", "include_prs", "part"}
@@ -54,7 +54,7 @@ class Journal:
                 stream.write("\n" * self._is_incomplete + json.dumps(entry, ensure_ascii=False) + "\n")
         except OSError as error:  # the request itself may have succeeded
             if not self._is_incomplete:
-                note(f"warning: {self.path}: requests are missing from this log: {(error.strerror or '').lower()}.")
+                warn(f"{self.path}: requests are missing from this log: {(error.strerror or '').lower()}.")
             self._is_incomplete = True
         self._on_entry(entry)
 

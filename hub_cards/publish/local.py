@@ -65,7 +65,7 @@ def render(path: Path, namespace: str, out: Path | None) -> RenderedCard:
     with reporting_invalid_content(path):
         text = _text(repository)
         faults = tuple(_faults(repository, text))
-    pictures = {picture.path: picture.drawn for picture in repository.pictures}
+    pictures = {picture.path: picture.png for picture in repository.pictures}
     pictures |= {
         file.path: file.content.read()
         for file in repository.files

@@ -215,7 +215,7 @@ def _plan_at(
     known_pictures = record["pictures"] if record else {}
     files = [*repository.files, File.of(README, merged.text.encode())]
     files += [
-        File.of(picture.path, picture.drawn)
+        File.of(picture.path, picture.png)
         for picture in repository.pictures
         if picture.path not in remote_files or known_pictures.get(picture.path) != picture.shows
     ]

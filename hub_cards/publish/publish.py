@@ -71,7 +71,7 @@ def prepare(config: PushConfig, hub: Hub, progress: Progress) -> Prepared:
         workspace = open_workspace(config.out, set(requested_codes(config.lang, config.out)) if config.lang else None)
     codes = languages_of(config, workspace)
     for folder in workspace.unfinished:
-        note(f"note: {folder} is not finished, so it is not published.")
+        note(f"{folder} is not finished, so it is not published.")
     plan_language = partial(plans_of, workspace=workspace, config=config, namespace=namespace, hub=hub)
     plans: dict[str, Plan] = {}
     plans_by_language: dict[str, tuple[Plan, ...]] = {}

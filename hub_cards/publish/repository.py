@@ -93,7 +93,7 @@ class Picture:
     draw: Callable[[], bytes]
 
     @cached_property
-    def drawn(self) -> bytes:
+    def png(self) -> bytes:
         """Return the picture as PNG bytes."""
         return self.draw()
 

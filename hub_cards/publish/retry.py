@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from lrldata.errors import LrlError, PublishError, is_full, one_line
 from lrldata.network import TRANSPORT, retry_after
-from lrldata.output import note, redact
+from lrldata.output import redact, warn
 
 T = TypeVar("T")
 # 409 and 412: somebody else has written in the meantime, so the tip has to be read again.
@@ -56,7 +56,7 @@ class Patience:
                     message_hint = f"Nothing was sent. {hint(error)}" if limit < self.seconds else retry_hint
                     raise PublishError(message, message_hint) from error
                 if wait >= TELLING:
-                    note(f"warning: {what}: {describe(error)} Trying again in {wait:.0f} s.")
+                    warn(f"{what}: {describe(error)} Trying again in {wait:.0f} s.")
                 time.sleep(wait)
                 waited, pause = waited + wait, min(2 * pause, LONGEST_PAUSE)
                 continue

@@ -118,7 +118,7 @@ def note_unused_licence(config: PushConfig, plans: Iterable[Plan]) -> None:
     requested = asdict(licenses.asked_for(config.license, config.license_name, config.license_link))
     parts = (part for plan in plans for part in plan.repository.parts.values())
     if all(part.facts.get("licence") != requested for part in parts):
-        note(f"note: --license {config.license} is not used: the sources determine the licence of everything here.")
+        note(f"--license {config.license} is not used: the sources determine the licence of everything here.")
 
 
 def _is_chosen(adapter: Adapter, config: PushConfig) -> bool:
@@ -137,13 +137,13 @@ def _licence_of_dataset(
     licence = _licence(config, from_source, published, dataset.folder)
     _note_change(repository, dataset.source, licence, published)
     if not from_source and not config.license and not licenses.of_part(record, dataset.source, dataset.manifest_sha256):
-        note(f"note: {repository}: {dataset.source} was rebuilt and stays under {licence.id} (see --license).")
+        note(f"{repository}: {dataset.source} was rebuilt and stays under {licence.id} (see --license).")
     return licence
 
 
 def _note_change(repository: str, what: str, licence: License, published: License | None) -> None:
     if published and published != licence:
-        note(f"note: {repository}: the licence of {what} is now {licence.id}; it was {published.id}.")
+        note(f"{repository}: the licence of {what} is now {licence.id}; it was {published.id}.")
 
 
 def _licence(

@@ -215,6 +215,6 @@ def _note_inputs(results: "list[Dataset]") -> None:
 
     for result in results:
         for name, reason in result.notes.get("skipped", {}).items():
-            note(f"note: skipped: {name}: {reason}")
+            note(f"skipped: {name}: {reason}")
         if columns := result.notes.get("text_column"):
-            note(f"note: {tables.text_columns(columns)}")
+            note(f"{tables.text_columns(columns)}")

@@ -45,12 +45,12 @@ def new_app(program: str, what: str) -> typer.Typer:
     return app
 
 
-def show_or_dump(as_json: bool, value: Any, *drawn: RenderableType) -> None:
-    """Print a result: `value` as one JSON object, or the `drawn` tables and texts for people."""
+def show_or_dump(as_json: bool, value: Any, *renderables: RenderableType) -> None:
+    """Print a result: `value` as one JSON object, or the `renderables`, tables and texts, for people."""
     if as_json:
         say_json(value)
         return
-    for renderable in drawn:
+    for renderable in renderables:
         show(renderable)
 
 

@@ -174,7 +174,7 @@ def make_rows(
         scripts=scripts_of(config, language),
         mode=config.edges,
         min_weight=config.min_weight,
-        said=book.sentences,
+        templated=book.sentences,
     )
     sentences = (
         judged.filter(pl.col("reason").is_null())

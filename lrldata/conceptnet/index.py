@@ -84,13 +84,13 @@ def existing_index(folder: Path) -> Index | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except DamagedError as error:
-        note(f"note: {error.message} The index will be made again if its dump is available.")
+        note(f"{error.message} The index will be made again if its dump is available.")
         return None
     if manifest["format"] != FORMAT or edges is None:
         return None
     digest = manifest.get("xxh3")  # older indexes have none
     if edges.stat().st_size != manifest["bytes"] or (digest and not is_cached(edges, digest)):
-        note(f"note: {edges}: does not match the manifest. The index will be made again if its dump is available.")
+        note(f"{edges}: does not match the manifest. The index will be made again if its dump is available.")
         return None
     return Index(folder, manifest)
 

@@ -107,11 +107,11 @@ def judge(
     scripts: Sequence[str],
     mode: str,
     min_weight: float,
-    said: Collection[str],
+    templated: Collection[str],
 ) -> pl.DataFrame:
     """Add `reason`: why a fact is dropped, or null if it is kept. The reasons are those of ledger.EDGE_REASONS.
 
-    `mode` is `target` (both ends in the language), `start` or `any`; `said` has the relations that have a sentence.
+    `mode` is `target` (both ends in the language), `start` or `any`; `templated` are the relations with sentences.
     """
     starts_here = pl.col("start_lang") == code
     ends_here = pl.col("end_lang") == code
@@ -126,7 +126,7 @@ def judge(
         "same_term_in_two_languages": same_term,
         "below_min_weight": pl.col("weight") < min_weight,
         "wrong_script": foreign,
-        "relation_unsaid": ~pl.col("relation").is_in(list(said)),
+        "relation_unsaid": ~pl.col("relation").is_in(list(templated)),
     }
     return edges.with_columns(reason=pl.coalesce(pl.when(rule).then(pl.lit(reason)) for reason, rule in rules.items()))
 

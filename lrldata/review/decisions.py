@@ -87,7 +87,7 @@ def record_judged(place: Path | None, folder: Path, language: str, source: str) 
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        note(f"note: {folder}: cannot be written, so a review may ask for lines that were judged before.")
+        note(f"{folder}: cannot be written, so a review may ask for lines that were judged before.")
 
 
 def _offered(folder: Path) -> dict[str, set[str]]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lrldata.dataset import VERDICTS
 from lrldata.errors import LrlError, UsageError, one_line
-from lrldata.output import note
+from lrldata.output import warn
 from lrldata.review.frame import Frame
 from lrldata.review.page import Words, queue_of, review_page
 from lrldata.review.verdicts import (
@@ -145,10 +145,10 @@ def application(review: Review, words: Words, language: str, key: str) -> web.Ap
             async with lock:
                 return web.json_response(review.answer(message))
         except (ValidationError, JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            note(f"warning: an answer was not saved: {one_line(error, 200)}.")
+            warn(f"an answer was not saved: {one_line(error, 200)}.")
             raise web.HTTPBadRequest(text=one_line(error, 200)) from error
         except (LrlError, OSError) as error:
-            note(f"warning: an answer was not saved: {one_line(error)}.")  # the page only asks to look here
+            warn(f"an answer was not saved: {one_line(error)}.")  # the page only asks to look here
             raise web.HTTPInternalServerError(text=str(error)) from error
 
     app = web.Application(middlewares=[check], client_max_size=LARGEST)

@@ -55,8 +55,8 @@ def templates_page(templates: TemplateSet, language: Language, facts: Mapping[st
                 "real": bool(facts.get(relation)),
             }
         )
-    asked = {"name", "relations", "start_is", "end_is", "reviewed", "reviewed_by", "reviewed_relations"}
-    settings = templates.model_dump(mode="json", exclude=asked)
+    reviewable = {"name", "relations", "start_is", "end_is", "reviewed", "reviewed_by", "reviewed_relations"}
+    settings = templates.model_dump(mode="json", exclude=reviewable)
     reviewed = sorted(templates.relations) if templates.reviewed else templates.reviewed_relations
     data = {
         "header": {key: value for key, value in settings.items() if value not in (None, False)},

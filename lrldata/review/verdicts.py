@@ -73,7 +73,7 @@ class Verdict(BaseModel):
     after: str | None = None
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def identity(self) -> tuple[str, ...]:
         """Return the values that identify a verdict, wherever it is stored."""
         return self.reviewer, self.line, self.time, self.decision, self.note
 
@@ -175,17 +175,17 @@ def _append(path: Path, verdicts: Iterable[Verdict]) -> int:
     with os.fdopen(descriptor, "r+b") as stream, os.fdopen(os.dup(descriptor), "rb") as lock_file:
         lock(lock_file.fileno(), path, wait=True)
         data = stream.read()
-        existing = {verdict.said for verdict in _parse(data, path)}
+        existing = {verdict.identity for verdict in _parse(data, path)}
         lines = _whole_lines(data)
         end = data.rfind(b"\n") + 1
         if end < len(data):
-            note(f"note: {path}: the last verdict was cut off while it was written, and is ignored.")
+            note(f"{path}: the last verdict was cut off while it was written, and is ignored.")
             stream.truncate(end)
         previous_hash = _hash(lines[-1]) if lines else ""
         added = []
         for verdict in verdicts:
-            if verdict.said not in existing:
-                existing.add(verdict.said)
+            if verdict.identity not in existing:
+                existing.add(verdict.identity)
                 added.append(verdict.model_copy(update={"after": previous_hash}).model_dump_json().encode())
                 previous_hash = _hash(added[-1])
         stream.seek(end)

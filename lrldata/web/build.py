@@ -96,7 +96,7 @@ def _build_one(config: WebConfig, language: Language, progress: Progress) -> Dat
     inputs, task, recipe, work = _prepare(config, language)
     shards = inputs.shards
     for line in describe_left_out(inputs.unexpected()):
-        note(f"note: {config.input}: {line}.")
+        note(f"{config.input}: {line}.")
     target = folder.resolve()
     if not config.force and (existing := _existing_dataset(language, folder, recipe, inputs)):
         sweep(target)

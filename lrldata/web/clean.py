@@ -54,8 +54,8 @@ def clean(documents: pl.DataFrame, context: CleaningContext) -> pl.DataFrame:
     texts = _repaired(documents["text"].fill_null(""), context)
     lines = _split(pl.DataFrame({"text": texts, "whole": _judge_metadata(documents)}).with_row_index("doc"))
     # Before lines are changed any further: protected text is neither cut into sentences nor stripped of personal data.
-    found = pl.Series(context.protected.found_in(lines["text"])) if context.protected else pl.lit(False)
-    lines = lines.with_columns(protected=found)
+    is_protected = pl.Series(context.protected.found_in(lines["text"])) if context.protected else pl.lit(False)
+    lines = lines.with_columns(protected=is_protected)
     if context.unit == "sentences":
         lines = _split(lines.with_columns(sentences.cut(lines["text"], script, context.language.code)))
     lines = lines.with_columns(

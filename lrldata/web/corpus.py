@@ -184,9 +184,9 @@ def choose(
     for number, reassessed in pool.imap_unordered(_reassess, jobs):
         drop_codes[number] = reassessed
     documents = _read_all(parts, "settled")
-    fates = duplicate_documents(parts, documents, "settled-")
-    _drop(parts, drop_codes, documents, fates)
-    kept, excess = _place(documents.filter(pl.Series(fates == 0)), most)
+    codes = duplicate_documents(parts, documents, "settled-")
+    _drop(parts, drop_codes, documents, codes)
+    kept, excess = _place(documents.filter(pl.Series(codes == 0)), most)
     _drop(parts, drop_codes, excess, np.full(len(excess), CODES["above_max_bytes"], dtype=np.uint8))
     return Selection(drop_codes, kept)
 

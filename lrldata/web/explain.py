@@ -161,8 +161,8 @@ def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl
     is_repeated = pl.lit(value=False) if sentences else pl.col("doc").n_unique().over("lower") >= rules()["repeated_in"]
     remaining = remaining.with_columns(repeated=pl.when(is_repeated).then(pl.lit("repeated_line")))
     candidates = remaining.filter(pl.col("repeated").is_null())
-    fates = _fates(candidates, language, sentences=sentences)
-    in_kept = candidates.join(fates, on="doc", how="left", maintain_order="left").filter(pl.col("fate").is_null())
+    reasons = _drop_reasons(candidates, language, sentences=sentences)
+    in_kept = candidates.join(reasons, on="doc", how="left", maintain_order="left").filter(pl.col("dropped").is_null())
     documents = in_kept.group_by("doc", maintain_order=True).agg(pl.col("text").str.join("\n"))
     orders = documents.select("doc", order=content_hash(documents["text"]))
     again = (
@@ -176,19 +176,19 @@ def _reasons(judged: pl.DataFrame, language: Language, *, sentences: bool) -> pl
             .otherwise(pl.lit("normalised_duplicate")),
         )
     )
-    settled = _fates(again.filter(pl.col("again").is_null()), language, sentences=sentences).rename({"fate": "settled"})
-    tables = ((remaining.select("line", "repeated"), "line"), (fates, "doc"), (again.select("line", "again"), "line"))
-    for table, key in (*tables, (settled, "doc")):
+    settled = _drop_reasons(again.filter(pl.col("again").is_null()), language, sentences=sentences)
+    tables = ((remaining.select("line", "repeated"), "line"), (reasons, "doc"), (again.select("line", "again"), "line"))
+    for table, key in (*tables, (settled.rename({"dropped": "settled"}), "doc")):
         judged = judged.join(table, on=key, how="left", maintain_order="left")
-    return judged.select(pl.coalesce("reason", "repeated", "fate", "again", "settled")).to_series()
+    return judged.select(pl.coalesce("reason", "repeated", "dropped", "again", "settled")).to_series()
 
 
-def _fates(lines: pl.DataFrame, language: Language, *, sentences: bool) -> pl.DataFrame:
-    """Return why each document with these lines is dropped, as `doc` and `fate`."""
+def _drop_reasons(lines: pl.DataFrame, language: Language, *, sentences: bool) -> pl.DataFrame:
+    """Return why each document with these lines is dropped, as `doc` and `dropped`."""
     if lines.is_empty():
-        return pl.DataFrame(schema={"doc": lines.schema["doc"], "fate": pl.String})
+        return pl.DataFrame(schema={"doc": lines.schema["doc"], "dropped": pl.String})
     judged = document_filters.judge(lines.select("doc", "text"), language, sentences=sentences)
-    return judged.select("doc", fate="reason")
+    return judged.select("doc", dropped="reason")
 
 
 def _documents(text: str, documents: Documents, name: str) -> list[str]:

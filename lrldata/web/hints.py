@@ -20,7 +20,7 @@ def note_kin(language: Language, ledger: Ledger) -> None:
     kin = [row for row in languages() if row.conceptnet and row.conceptnet == language.conceptnet and row != language]
     if kin and lines > MANY * ledger.came_in.rows:
         others = " or ".join(f"{row.name} (--lang {row.code}) is written in {', '.join(row.scripts)}" for row in kin)
-        note(f"note: {lines:,} of {ledger.came_in.rows:,} lines are not in {', '.join(language.scripts)}: {others}.")
+        note(f"{lines:,} of {ledger.came_in.rows:,} lines are not in {', '.join(language.scripts)}: {others}.")
 
 
 def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -> None:
@@ -37,14 +37,14 @@ def note_sentences(config: WebConfig, ledger: Ledger, rows: Mapping[str, int]) -
     if empty := [split for split in SPLITS if not rows.get(split)]:
         remarks.append(f"there are too few documents to fill {' and '.join(empty)}")
     if remarks and config.documents != "lines" and config.source == "web":
-        note(f"note: {', and '.join(remarks)}. {LINES}")
+        note(f"{', and '.join(remarks)}. {LINES}")
 
 
 def note_private(language: Language, count: int, rows: int) -> None:
     """Print a note of how many rows have characters that only one font can show, as old fonts for a language do."""
     if count:
         finding = f"{count:,} of {rows:,} rows have Unicode private-use characters, which only one font can show"
-        note(f"note: {finding}. Convert the text to the standard letters of {language.name} first.")
+        note(f"{finding}. Convert the text to the standard letters of {language.name} first.")
 
 
 def hint_on_nothing(config: WebConfig, ledger: Ledger) -> str:

@@ -46,7 +46,7 @@ def report_command(
     ):
         reported = report(folder, out, against=Reference(against))
     if warning := unfinished(folder):
-        note(f"note: {warning}, so tables may lack scores; `lrltrain status {workspace}` lists them.")
+        note(f"{warning}, so tables may lack scores; `lrltrain status {workspace}` lists them.")
     gains, losses = f"{reported.gains:,} gain{'s' * (reported.gains != 1)}", f"{reported.losses:,} loss"
     summary = f"{reported.scores:,} scores, {reported.compared:,} comparisons; more than chance: {gains} and {losses}"
     summary += f"{'es' * (reported.losses != 1)}.\n"

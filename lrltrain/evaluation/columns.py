@@ -49,7 +49,7 @@ def items_of(task: Task, table: Table, *, own_labels: bool) -> Items:
         )
     if len(complete) < len(pairs):
         skipped = f"{len(pairs) - len(complete):,} of {len(pairs):,} items"
-        note(f"note: {table.place} has {skipped} with null in {inputs} or {labels}: skipped.")
+        note(f"{table.place} has {skipped} with null in {inputs} or {labels}: skipped.")
 
     def where(number: int) -> str:
         return f"{table.place}: {table.row(number)}"

@@ -11,6 +11,6 @@ def measure(config: EvalConfig, progress: Progress) -> tuple[list[TaskScore], li
     """Measure what `config` asks for; return task scores and perplexities. Raises LrlError."""
     if config.task == "all" and not config.measures_text:
         reason = "has no flores200/devtest, so pseudo-perplexity is left out; measure it with --task pppl"
-        note(f"note: {config.data}: {reason}.")
+        note(f"{config.data}: {reason}.")
     texts = score_text(config, progress) if config.measures_text else []
     return score_tasks(config, progress) if config.task != "pppl" else [], texts

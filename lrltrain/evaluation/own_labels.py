@@ -45,7 +45,7 @@ def columns_of(task: Task, names: Iterable[str], place: str) -> tuple[str, str] 
     if not (texts and labels):
         return None
     if len(labels) > 1:
-        note(f"note: {place}: the label is the column {labels[0]!r}, not {' or '.join(map(repr, labels[1:]))}.")
+        note(f"{place}: the label is the column {labels[0]!r}, not {' or '.join(map(repr, labels[1:]))}.")
     return texts[0], labels[0]
 
 
@@ -55,11 +55,11 @@ def labels_of(task: Task, splits: Mapping[str, Items], name: str) -> tuple[str, 
     if tag_counts.keys() <= set(LABELS[task]):
         return LABELS[task]
     listed = ", ".join(f"{label} {count:,}" for label, count in tag_counts.most_common(_SHOWN))
-    note(f"note: {name}: uses its own labels: {listed}{', ...' if len(tag_counts) > _SHOWN else ''}.")
+    note(f"{name}: uses its own labels: {listed}{', ...' if len(tag_counts) > _SHOWN else ''}.")
     if task != "ner":
         joint = [label for label in tag_counts if _SEVERAL.search(label) and tag_counts.keys() >= _parts(label)]
         if joint:
-            note(f"note: {name}: each item has one label, so {joint[0]!r} is read as a single label.")
+            note(f"{name}: each item has one label, so {joint[0]!r} is read as a single label.")
         return tuple(sorted(tag_counts))
     types = sorted({tag[2:] for tag in tag_counts if tag != "O"})
     return ("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
@@ -83,14 +83,14 @@ def check_labels(data: TaskData, tested_on: TaskData) -> None:
         if labels == {"O"}:
             if not is_sample:
                 raise InputError(f"{place} has no entities.", "Use data with entities in it.")
-            note(f"note: {place} has no entities in this sample (--limit).")
+            note(f"{place} has no entities in this sample (--limit).")
         if unknown := sorted(labels - learned):
             is_disjoint = labels - {"O"} <= set(unknown)
             listed = ", ".join(map(repr, unknown))
             if is_disjoint and not is_sample:
                 message = f"{place} has no label of the training data: {listed}."
                 raise InputError(message, f"The training data has {', '.join(map(repr, sorted(learned)))}.")
-            note(f"note: {place} has labels that the training data lacks, so they are never predicted: {listed}.")
+            note(f"{place} has labels that the training data lacks, so they are never predicted: {listed}.")
 
 
 def _parts(label: str) -> set[str]:
@@ -157,7 +157,7 @@ def names_of(file: Path, sentences: Iterable[Sequence[tuple[str, str]]]) -> Item
         raise InputError(f"{file}: its first column holds numbers instead of tokens.", _TOKENS_HINT)
     prefixes = {match[1] if (match := _PREFIX.match(word)) else "" for sentence in kept for word, _ in sentence}
     if len(prefixes) == 1 and (prefix := prefixes.pop()):
-        note(f"note: {file}: every token begins with {prefix}:, which is removed.")
+        note(f"{file}: every token begins with {prefix}:, which is removed.")
         kept = [[(word.removeprefix(f"{prefix}:"), tag) for word, tag in sentence] for sentence in kept]
     words = tuple(tuple(word for word, _ in sentence) for sentence in kept)
     return Items(tuple(map(" ".join, words)), tuple(tuple(tag for _, tag in sentence) for sentence in kept), words)

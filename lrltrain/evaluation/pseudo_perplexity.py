@@ -122,7 +122,7 @@ def likelihoods(
 @tf32(on=False)
 def sums(
     model: Any,
-    asked: Sequence[Copies],
+    sentences: Sequence[Copies],
     objective: Objective,
     *,
     mask: int | None,
@@ -142,12 +142,12 @@ def sums(
     head = LabelledHead(model, head_dtype)
     if head.own_logits and objective == "clm":  # computed for all tokens, and held once more in single precision
         budget = min(budget, max(1, LOGIT_BYTES // (8 * model.get_output_embeddings().weight.shape[0])))
-    total, uncached = np.zeros(len(asked)), no_cache(model)
+    total, uncached = np.zeros(len(sentences)), no_cache(model)
     # Targets of each sentence that are not scored yet.
-    remaining = np.array([len(sentence.targets) for sentence in asked])
-    together = ConcatenatedCopies.of(asked)
+    remaining = np.array([len(sentence.targets) for sentence in sentences])
+    together = ConcatenatedCopies.of(sentences)
     try:
-        for batch in batches(asked, objective, budget):
+        for batch in batches(sentences, objective, budget):
             ids, lengths, positions, labels, owner = lay_out(batch, together, objective, mask, pad)
             is_token = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
             scored_positions = torch.from_numpy(positions).to(device)
@@ -157,7 +157,7 @@ def sums(
                 hidden = model(**inputs, **uncached).logits[0]
                 losses = head.losses(hidden, torch.from_numpy(labels).to(device))
             np.subtract.at(total, owner, losses.double().cpu().numpy())
-            scored = np.bincount(owner, minlength=len(asked))
+            scored = np.bincount(owner, minlength=len(sentences))
             remaining -= scored
             advance(int((remaining <= 0).sum()))
     finally:

@@ -86,7 +86,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     adapters = [open_language_adapter(folder) for folder in config.adapter]
     grouped = _by_language(config, adapters)
     if config.learn_fusion and adapters and not any(adapter.method == "fusion" for adapter in adapters):
-        note("note: --learn-fusion: none of these adapters is a fusion.")
+        note("--learn-fusion: none of these adapters is a fusion.")
     tasks = [task for task in (ALL if config.task == "all" else (config.task,)) if task != "pppl"]
     origin = [find(config.transfer_from)] if config.transfer_from else []
     scored: list[TaskScore] = []
@@ -124,7 +124,7 @@ def _has_data(config: EvalConfig, task: Task, language: Language) -> bool:
     """Return whether there may be data; with `--task all`, print a note if the folder lacks the task."""
     if config.task != "all" or not config.task_data or has_task(task, config.task_data, language):
         return True
-    note(f"note: {config.task_data} has no data for {task} in {language.name}.")
+    note(f"{config.task_data} has no data for {task} in {language.name}.")
     return False
 
 
@@ -162,7 +162,7 @@ def _score(
         cut = runs[0].manifest["trained"].get("cut", {})
         if any(cut.values()):
             cut_counts = ", ".join(f"{count:,} of {split}" for split, count in cut.items() if count)
-            note(f"note: {language.code} {tested_on.task} {job.method}: long items are truncated: {cut_counts}.")
+            note(f"{language.code} {tested_on.task} {job.method}: long items are truncated: {cut_counts}.")
         yield TaskScore(runs)
 
 

@@ -26,7 +26,7 @@ from lrldata.manifest import (
     write_json,
     write_manifest,
 )
-from lrldata.output import note
+from lrldata.output import note, warn
 from lrldata.progress import Progress
 from lrldata.versions import is_other_version
 from lrltrain.artifact import open_adapter
@@ -100,8 +100,8 @@ def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
         scores.append(_score(config, language.code, base, manifest, text, after, before))
         _write_scores(scores[-1], after)
     if outdated:
-        note(
-            f"warning: {config.data} has other rows than the version that {', '.join(outdated)} was trained on, so its "
+        warn(
+            f"{config.data} has other rows than the version that {', '.join(outdated)} was trained on, so its "
             "test split may contain training lines. Train again, or measure on other text."
         )
     return scores
@@ -221,10 +221,10 @@ def _write_likelihoods(folder: Path, text: Sentences, values: Likelihoods, recip
             f"{model}: a sentence of {text.name} has a likelihood that is not a number.", "Try --precision fp32."
         )
     if values.cut:
-        note(f"note: {values.cut:,} of {len(text.sentences):,} sentences exceed --max-length and are truncated.")
+        note(f"{values.cut:,} of {len(text.sentences):,} sentences exceed --max-length and are truncated.")
     if values.unknown >= UNKNOWN:
         model = recipe["base"]["id"]
-        note(f"warning: {values.unknown:.0%} of the tokens of {text.name} are unknown to {model}, {UNREAD}.")
+        warn(f"{values.unknown:.0%} of the tokens of {text.name} are unknown to {model}, {UNREAD}.")
     table = pl.DataFrame(
         {
             "sentence": text.sentences,

@@ -100,7 +100,7 @@ def _on_hub(typed: str, language: Language, limit: int | None) -> Sentences:
     if nulls == len(texts) > 0:
         raise InputError(f"{location} has no text: all values are null.", "Name another dataset with --data.")
     if nulls:
-        note(f"note: {location} has {nulls:,} null values among {len(texts):,}, which are skipped.")
+        note(f"{location} has {nulls:,} null values among {len(texts):,}, which are skipped.")
     kept = [text for text in texts if text is not None]
     if not all(isinstance(text, str) for text in kept):
         raise InputError(f"{location} does not contain texts.", "Name another dataset with --data.")

@@ -81,7 +81,7 @@ def several_sign_flips(differences: Mapping[int, Floats], times: int, seed: int)
 
 def _sign_flips(differences: Sequence[Floats], times: int, items: int, seed: int) -> list[float]:
     values = np.stack(differences, axis=1)
-    totals = np.array([float(each.sum()) for each in differences])
+    totals = np.array([float(column.sum()) for column in differences])
     least = np.abs(totals) * (1 - 1e-12)
 
     def count_extreme(flipped: NDArray[np.integer], pending: NDArray[np.intp]) -> list[int]:

@@ -143,7 +143,7 @@ def _note_earlier(job: Job, config: EvalConfig, recipe: dict[str, Any]) -> None:
     """Print a note if a run is repeated because it was made with other versions."""
     if not config.overwrite and (earlier := earlier_run(folder_of(config.out, recipe, job.name).resolve(), recipe)):
         versions = other_versions(earlier.manifest, recipe)
-        note(f"note: {earlier.folder}: made with {versions}. The run is repeated, and the old one is kept.")
+        note(f"{earlier.folder}: made with {versions}. The run is repeated, and the old one is kept.")
 
 
 def _training_args(config: EvalConfig, task: Task) -> TaskTrainingArgs:

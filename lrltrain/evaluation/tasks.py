@@ -91,7 +91,7 @@ def find_sets(task: Task, root: Path, language: Language, split: str = "train") 
     """Return the folders under `root` that hold the task for the language; hidden ones are skipped, with a note."""
     folders, hidden = _search(task, root, language, split)
     for folder in hidden:
-        note(f"note: {folder}: skipped, like all hidden folders and those of archives.")
+        note(f"{folder}: skipped, like all hidden folders and those of archives.")
     return folders
 
 
@@ -128,7 +128,7 @@ def read_set(
             raise InputError(f"{file}: no such file{_listing(folder)}.", hint)
     for split, file in zip(split_names, files, strict=True):
         if ignored := [path.name for path in _files_of(folder, split, (*LINES, *TABLES)) if path != file]:
-            note(f"note: {file}: is read, and not {' or '.join(ignored)}.")
+            note(f"{file}: is read, and not {' or '.join(ignored)}.")
     splits = {
         split: read_items(task, file, own_labels=own_labels) for split, file in zip(split_names, files, strict=True)
     }

@@ -13,7 +13,7 @@ from lrldata.errors import DivergedError, StorageError, UsageError
 from lrldata.folder import lock
 from lrldata.layout import tracker_path
 from lrldata.manifest import ADAPTER, read_manifest
-from lrldata.output import note
+from lrldata.output import note, warn
 from lrldata.paths import remove_tree
 from lrldata.progress import Progress
 from lrltrain.artifact import open_adapter
@@ -236,7 +236,7 @@ def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:
     attention = probe_packing(model, objective, model.config.get_text_config().vocab_size, config.max_length)
     check_length(config.max_length, model, plan.base.id)
     if config.batching == "packed" and not attention.separates_segments and first_process():
-        note(f"note: {plan.base.id} cannot keep the lines of a block apart, so they are joined.")
+        note(f"{plan.base.id} cannot keep the lines of a block apart, so they are joined.")
     if config.batching == "joined":
         return PackedAttention(objective, dtype=attention.dtype), "joined"
     if config.batching == "line":
@@ -313,7 +313,7 @@ def _tokenize(plan: Plan, split: str, progress: Progress) -> Corpus:
 def _warn_of_unknown(plan: Plan, train: Corpus) -> None:
     share = train.counts.unknown_share
     if share >= UNKNOWN and first_process():
-        note(
-            f"warning: {share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
+        warn(
+            f"{share:.0%} of the tokens of {plan.language.name} are unknown to {plan.base.id}: its vocabulary "
             "lacks this script or these letters, and an adapter cannot learn what the model cannot read.",
         )

@@ -120,7 +120,7 @@ def _note_declared(config: FitConfig, base: Base) -> None:
     folder = Path(config.base)
     is_declared = config.base_id is None and config.base != MINI and folder.is_dir() and snapshot_of(folder) is None
     if is_declared and base.id != folder.resolve().name and first_process():
-        note(f"note: {config.base} identifies itself as {base.id}. If it was trained further, name it with --base-id.")
+        note(f"{config.base} identifies itself as {base.id}. If it was trained further, name it with --base-id.")
 
 
 def prepare(config: FitConfig, shared_with: Plan | None = None) -> Plan:
@@ -171,7 +171,7 @@ def is_made(plan: Plan) -> bool:
 def note_other_versions(plan: Plan, manifest: Mapping[str, Any]) -> None:
     """Print a note if a finished adapter was made with other versions of the libraries."""
     if first_process() and (versions := other_versions(manifest, plan.recipe)):
-        note(f"note: {plan.folder}: made with {versions}, and kept. Use --overwrite to train it again.")
+        note(f"{plan.folder}: made with {versions}, and kept. Use --overwrite to train it again.")
 
 
 def adapter_name(language: Language, config: FitConfig) -> str:

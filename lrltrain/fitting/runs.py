@@ -62,14 +62,14 @@ def start_or_resume(
     if config.overwrite and not _is_same(earlier, recipe):  # if it is the same, this is the interrupted run itself
         if last_step:
             reason = difference(earlier, recipe) if earlier else "its recipe cannot be read"
-            note(f"note: {run}: an unfinished run at step {last_step:,} is discarded: {reason}.")
+            note(f"{run}: an unfinished run at step {last_step:,} is discarded: {reason}.")
         remove_tree(run)
     elif last_step:
         group = group_of(run) or group
         full_recipe |= _resumed(run, earlier, recipe, last_step, resume=config.resume)
     precision, before = precision_of(config.precision), precisions_of(run) if last_step else []
     if before and before[-1] != precision:
-        note(f"note: {home.name}: computed in {before[-1]} up to here, and now in {precision}.")
+        note(f"{home.name}: computed in {before[-1]} up to here, and now in {precision}.")
     precisions = before if before[-1:] == [precision] else [*before, precision]
     run.mkdir(parents=True, exist_ok=True)
     write_json(run / RECIPE, sealed({"recipe": full_recipe, "group": list(group), "precisions": precisions}))

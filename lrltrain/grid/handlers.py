@@ -100,7 +100,7 @@ def _fit_config(job: Job, records: Records, cache: Path) -> "FitConfig":
         return config.model_copy(update={"resume": True})
     if manifest := read_manifest(plan.folder, ADAPTER):
         reason = difference(manifest, plan.recipe) or ", ".join(damaged(plan.folder, manifest, NOT_NEEDED))
-        note(f"note: {plan.folder}: the adapter is trained again and replaced: {reason}.")
+        note(f"{plan.folder}: the adapter is trained again and replaced: {reason}.")
     return config.model_copy(update={"overwrite": True})
 
 

@@ -31,7 +31,7 @@ def local(path: Any) -> Path | None:
 def has_text(settings: Mapping[str, Any]) -> bool:
     """Return whether the text of a build or fit exists in its language. Raises UsageError, naming the setting."""
     paths = [(key, path) for key in _TEXT if key in settings for path in listed(settings[key])]
-    missing = [(key, path) for key, path in paths if not ((found := local(path)) and found.exists())]
+    missing = [(key, path) for key, path in paths if not ((place := local(path)) and place.exists())]
     for key, path in missing:
         if (place := local(path)) is None or not _is_by_language(place.parent):
             raise UsageError(f"{key}: {path}: no such file or folder.", _RELATIVE)

@@ -89,8 +89,8 @@ def scores_of(job: Job, workspace: Path) -> list[str]:
 def contents_of(workspace: Path) -> str:
     """Return a hash of the names and sizes of the manifests that a report reads, whoever has written them."""
     patterns = (*PATTERNS.values(), TASK_RUNS)
-    found = (path for pattern in patterns for path in workspace.glob(f"{pattern}/{MANIFEST}"))
-    return fingerprint(sorted((path.relative_to(workspace).as_posix(), path.stat().st_size) for path in found))[:16]
+    manifests = (path for pattern in patterns for path in workspace.glob(f"{pattern}/{MANIFEST}"))
+    return fingerprint(sorted((path.relative_to(workspace).as_posix(), path.stat().st_size) for path in manifests))[:16]
 
 
 def placed(job: Job, workspace: Path) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class Records:
             value = read_beside(self.workspace, self.name(job))
             record = Record(**value) if value is not None else None
         except (DamagedError, PathError, ValidationError, TypeError) as error:
-            note(f"note: {self.workspace / self.name(job)} is ignored: not a valid record ({_first_line(error)}).")
+            note(f"{self.workspace / self.name(job)} is ignored: not a valid record ({_first_line(error)}).")
             return None
         return record if record is not None and record.id == job else None
 
@@ -251,8 +251,8 @@ class Records:
         """Return whether the files of a record are there, by their sizes alone."""
         if self.mirror is not None:
             return not self.changed_files(record)
-        found = ((find(*anchored(self.workspace, name)), entry[0]) for name, entry in record.files.items())
-        return all(file is not None and file.stat().st_size == size for file, size in found)
+        files = ((find(*anchored(self.workspace, name)), entry[0]) for name, entry in record.files.items())
+        return all(file is not None and file.stat().st_size == size for file, size in files)
 
     @cached_property
     def _sizes(self) -> Mapping[str, int]:

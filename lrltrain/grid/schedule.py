@@ -70,7 +70,7 @@ class Schedule:
             by = ", ".join(f"lrl {version}" if version else "an earlier version" for version in others)
             records = self.records.address(self.records.folder / "jobs")
             note(
-                f"note: {count:,} of {len(versions):,} finished jobs were done by {by}, and their results are kept. "
+                f"{count:,} of {len(versions):,} finished jobs were done by {by}, and their results are kept. "
                 f"To build and measure again, delete {records} and run the grid again. Adapters are then trained again "
                 "only if their data or settings differ."
             )
@@ -110,7 +110,7 @@ class Schedule:
             self._later[record.id] = time.monotonic() + POLL
         elif record.status == "busy":
             if record.id not in self._later:
-                note(f"note: {record.name} waits: {record.error}")
+                note(f"{record.name} waits: {record.error}")
             self._later[record.id] = time.monotonic() + BUSY
         elif record.status == "done":
             self.done[record.id] = record

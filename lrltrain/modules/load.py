@@ -88,13 +88,13 @@ def load_adapter(model: Any, source: AnyPath, *, revision: str | None = None) ->
                 "Remove it with lrltrain.unload_adapter.",
             )
         if stack.coupling is not None and _used_coupling(existing) is not None:
-            note(f"note: {source}: its invertible adapter is not used, as the model already has one.")
+            note(f"{source}: its invertible adapter is not used, as the model already has one.")
             stack.coupling.requires_grad_(False)  # DistributedDataParallel would wait for its gradients
         _note_base(source, str(config.get("model_name", "")), str(model.config.name_or_path))
         try:
             insert(model, stack)
             if not existing and output_differs(folder, model):
-                note(f"note: {source}: the model's output differs from that after training. {_base_sentence(folder)}")
+                note(f"{source}: the model's output differs from that after training. {_base_sentence(folder)}")
         except BaseException:  # such as an interrupt in a notebook
             take_out(model)
             if existing:
@@ -182,7 +182,7 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
         )
     if rank := _rank():
         if rank == 1:
-            note("note: only the first process saves the adapter.")
+            note("only the first process saves the adapter.")
         return path
     with naming_arguments({"folder"}):
         if path.is_file():
@@ -195,7 +195,7 @@ def save_adapter(model: Any, folder: AnyPath, *, name: str | None = None) -> Pat
     own = set(map(id, stack.parameters()))
     if any(weight.requires_grad and id(weight) not in own for weight in model.parameters()):
         note(
-            "note: only the adapter was saved. If you trained the model, its other weights changed too: call "
+            "only the adapter was saved. If you trained the model, its other weights changed too: call "
             "model.requires_grad_(False) before load_adapter to train only the adapter."
         )
     return path
@@ -267,7 +267,7 @@ def _note_base(source: str | Path, trained: str, actual: str) -> None:
     """Print a note if an adapter was trained in a base model with another name; it may still be a renamed copy."""
     are_hub_ids = all(HUB_ID.fullmatch(model) and not Path(model).exists() for model in (trained, actual))
     if are_hub_ids and trained.rpartition("/")[2].lower() != actual.rpartition("/")[2].lower():
-        note(f"note: {source} was trained in {trained}, but this model is {actual}: is it a copy, or trained from it?")
+        note(f"{source} was trained in {trained}, but this model is {actual}: is it a copy, or trained from it?")
 
 
 def _check_kind(source: str | Path, folder: Path) -> None:

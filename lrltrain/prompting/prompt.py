@@ -165,7 +165,7 @@ def _run_locally(config: PromptConfig, jobs: list[PromptJob], progress: Progress
                 counts = {"tokens": {"prompt": tokens, "completion": 0}, "cost": None, "cut": cut}
                 run = _keep(config, job, recipe, Outcome(predicted, None, counts, circumstances=time_taken))
         if run.manifest.get("cut"):
-            note(f"note: {job.name}: truncated {run.manifest['cut']:,} of {len(job.texts):,} texts: see --max-length.")
+            note(f"{job.name}: truncated {run.manifest['cut']:,} of {len(job.texts):,} texts: see --max-length.")
         runs.append(run)
     return runs
 
@@ -252,7 +252,7 @@ def _reread_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob, ru
     details = {key: run.manifest[key] for key in ("tokens", "cost", "prices", *ENDINGS) if key in run.manifest}
     if config.prices:
         details |= priced(details.get("tokens"), config.prices)
-    note(f"note: {job.name}: reusing the answers of an earlier run. --overwrite ignores that run.")
+    note(f"{job.name}: reusing the answers of an earlier run. --overwrite ignores that run.")
     return Outcome(_labels_in(answers, endpoint, job), answers, details)
 
 
@@ -284,7 +284,7 @@ def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
     """Print how many answers were cut off, are empty or were refused."""
     unfinished, empty, refused = (run.manifest.get(name, 0) for name in ("unfinished", "empty", "refused"))
     if refused:
-        note(f"note: {job.name}: the endpoint refuses {refused:,} of {len(job.texts):,} texts, which count as wrong.")
+        note(f"{job.name}: the endpoint refuses {refused:,} of {len(job.texts):,} texts, which count as wrong.")
     if unfinished or empty:
         request = config.request()
         if completion := request.get("max_completion_tokens"):  # set by --extra
@@ -292,7 +292,7 @@ def _note_unfinished(config: PromptConfig, job: PromptJob, run: Run) -> None:
         else:
             limit = f"--max-tokens {request['max_tokens']}" if request.get("max_tokens") else "the server's limit"
         note(
-            f"note: {job.name}: {unfinished:,} of {len(job.texts):,} answers end at {limit}, and {empty:,} are empty. "
+            f"{job.name}: {unfinished:,} of {len(job.texts):,} answers end at {limit}, and {empty:,} are empty. "
             "A model that thinks first needs more tokens, or thinking disabled with --extra."
         )
 

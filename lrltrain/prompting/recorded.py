@@ -95,7 +95,7 @@ def read_recorded(file: Path) -> list[RecordedAnswer]:
             if TEXT not in header or not has_answers or len(set(header)) < len(header):
                 raise InputError(f"{file}: line 1 has {', '.join(map(repr, written)) or 'nothing'}.", _FORMAT_HINT)
             if ANSWER in header and header[-1] not in {ANSWER, *_NOT_ANSWERS}:
-                note(f"note: {file}: the answers are read from the column {ANSWER!r}, not {written[-1]!r}.")
+                note(f"{file}: the answers are read from the column {ANSWER!r}, not {written[-1]!r}.")
             rows, line = [], reader.line_num + 1
             for row in reader:
                 if row:

@@ -36,7 +36,7 @@ class ScoreOrigin:
     at: int = 0
 
     @property
-    def way(self) -> tuple[Row, Column]:
+    def series(self) -> tuple[Row, Column]:
         """Return the row and column without the language and the training seed of the adapter."""
         return seed_of(self.row)[0]._replace(language=""), self.column
 
@@ -112,27 +112,27 @@ def names_of_conditions(scores: Sequence[ScoreOrigin]) -> list[str]:
     first_scores: dict[Hashable, dict[str, ScoreOrigin]] = {}
     seeds: Counter[tuple[Hashable, str]] = Counter()
     for score, kind in zip(scores, kinds, strict=True):
-        first_scores.setdefault(score.way, {}).setdefault(kind, score)
-        seeds[score.way, kind] += score.seeds
+        first_scores.setdefault(score.series, {}).setdefault(kind, score)
+        seeds[score.series, kind] += score.seeds
     names_by_kind: dict[tuple[Hashable, str], str] = {}
-    for way, score_by_kind in first_scores.items():
+    for series, score_by_kind in first_scores.items():
 
         def rank(
-            kind: str, way: Hashable = way, score_by_kind: Mapping[str, ScoreOrigin] = score_by_kind
+            kind: str, series: Hashable = series, score_by_kind: Mapping[str, ScoreOrigin] = score_by_kind
         ) -> tuple[int, int, int, str]:
             scope = score_by_kind[kind].scope
-            return -scores_per_kind[scope, kind], -seeds[way, kind], -newest[scope, kind], kind
+            return -scores_per_kind[scope, kind], -seeds[series, kind], -newest[scope, kind], kind
 
         first, *others = sorted(score_by_kind, key=rank)
-        names_by_kind[way, first] = ""
+        names_by_kind[series, first] = ""
         for number, kind in enumerate(others, 2):
             difference = _difference(conditions_by_kind[kind], conditions_by_kind[first])
-            names_by_kind[way, kind] = difference or f"settings {number}"
-    names = [names_by_kind[score.way, kind] for score, kind in zip(scores, kinds, strict=True)]
-    twins: dict[tuple[Row, Column, str], list[int]] = {}
+            names_by_kind[series, kind] = difference or f"settings {number}"
+    names = [names_by_kind[score.series, kind] for score, kind in zip(scores, kinds, strict=True)]
+    duplicates: dict[tuple[Row, Column, str], list[int]] = {}
     for place, (score, name) in enumerate(zip(scores, names, strict=True)):
-        twins.setdefault((score.row, score.column, name), []).append(place)
-    for places in twins.values():
+        duplicates.setdefault((score.row, score.column, name), []).append(place)
+    for places in duplicates.values():
         _name_duplicates([scores[place] for place in places], places, names)
     return names
 

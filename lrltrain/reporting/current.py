@@ -52,7 +52,7 @@ def note_replaced(what: str, names: Sequence[str]) -> None:
     if names:
         distinct = sorted(set(names))
         shown = ", ".join(distinct[:SHOWN]) + (", ..." if len(distinct) > SHOWN else "")
-        note(f"note: {len(names):,} {what} are left out, because their adapters have since been retrained: {shown}.")
+        note(f"{len(names):,} {what} are left out, because their adapters have since been retrained: {shown}.")
 
 
 def note_contents(keys: Iterable[Key]) -> None:
@@ -63,7 +63,7 @@ def note_contents(keys: Iterable[Key]) -> None:
         shown = ", ".join(sorted(ambiguous)[:SHOWN]) + (", ..." if len(ambiguous) > SHOWN else "")
         effect = "Each has a column of its own, not shared with other languages"
         hint = "Delete the scores of a file that was replaced, or rename the files"
-        note(f"note: {shown}: test sets with the same name have different content. {effect}. {hint}.")
+        note(f"{shown}: test sets with the same name have different content. {effect}. {hint}.")
 
 
 def made_at(folder: Path) -> int:
@@ -78,6 +78,6 @@ def note_unusual(what: str, names: Sequence[str]) -> None:
         shown = ", ".join(f"{name} ({count:,})" for name, count in counted.most_common(SHOWN))
         more = ", ..." if len(counted) > SHOWN else ""
         note(
-            f"note: {counted.total():,} {what} were made with other settings than most of their kind. They have rows "
+            f"{counted.total():,} {what} were made with other settings than most of their kind. They have rows "
             f"of their own and are left out of averages: {shown}{more}."
         )

@@ -33,11 +33,11 @@ class Link:
 
     of: str
     to: str
-    found: Correlation
+    correlation: Correlation
 
     def numbers(self) -> list[str]:
         """Return the numbers as shown in a table."""
-        correlation = self.found
+        correlation = self.correlation
         coefficients = f"{correlation.spearman:.2f}", p_value(correlation.spearman_p), f"{correlation.pearson:.2f}"
         return [str(correlation.points), *coefficients, p_value(correlation.pearson_p)]
 

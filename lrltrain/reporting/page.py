@@ -80,7 +80,7 @@ def render(
             gains=sum(cell.verdict == "gain" for cell in compared),
             losses=sum(cell.verdict == "loss" for cell in compared),
             runs=sum(cell.seeds for cell in table.cells if not cell.column.lower_is_better),
-            drawn=drawn,
+            plot_svg=plot_svg,
             style=style,
             script=script,
             policy=policy(style, script),
@@ -97,7 +97,7 @@ def _by_row(averaged: Sequence[Average]) -> Iterator[tuple[Average, Mapping[Colu
         yield next(iter(columns.values())), columns
 
 
-def drawn(plot: Plot) -> Markup:
+def plot_svg(plot: Plot) -> Markup:
     """Return the SVG of a plot with an ARIA label; texts in the SVG were escaped when it was drawn."""
     return Markup(plot.svg).replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(plot.about), 1)  # noqa: S704
 

@@ -23,7 +23,7 @@ from lrldata.manifest import (
     read_beside,
     read_manifest,
 )
-from lrldata.output import note
+from lrldata.output import note, warn
 from lrldata.versions import is_other_version, versions_of
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
@@ -123,7 +123,7 @@ def read_perplexities(
         cells[base_key, adapter_hash] = PerplexityCell(cell, manifest, differences, at, {0: folder})
     if older:
         versions = "; ".join(sorted(set(older))[:SHOWN])
-        note(f"note: {len(older):,} perplexities are left out, because newer versions measured them again: {versions}.")
+        note(f"{len(older):,} perplexities are left out, because newer versions measured them again: {versions}.")
     _note_other_versions(cells.values(), manifests)
     results = _with_conditions(list(cells.values()))
     if together:
@@ -223,9 +223,7 @@ def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
         if (base, key) in adapted or (base, key._replace(content="")) not in names
     ]
     if dropped := len(measured) - len(kept):
-        note(
-            f"note: {dropped:,} perplexities of base models are left out: no adapter here was measured on their texts."
-        )
+        note(f"{dropped:,} perplexities of base models are left out: no adapter here was measured on their texts.")
     return kept
 
 
@@ -296,7 +294,7 @@ def _note_other_versions(results: Iterable[PerplexityCell], adapters: Mapping[st
             names.add(str(of["name"]))
     if names:
         shown = ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        note(f"warning: test splits that may contain training lines, since the datasets were rebuilt: {shown}.")
+        warn(f"test splits that may contain training lines, since the datasets were rebuilt: {shown}.")
 
 
 def _source(score: Mapping[str, Any], adapter: Mapping[str, Any] | None) -> str:

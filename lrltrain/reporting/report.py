@@ -85,7 +85,7 @@ def report(
         training_costs, adapters_text = costs(material), adapters_csv(material)
     averaged, correlations, pictures = averages(table), links(table, material), plots(table, material)
     if against != BASE_MODEL and not any(cell.against for cell in table.cells):
-        note(f"note: nothing is compared with {against}: no score has the same items, base model and text.")
+        note(f"nothing is compared with {against}: no score has the same items, base model and text.")
     plots_by_name: dict[str, Plot] = {}
     for plot in pictures:
         plots_by_name[unused_name(plot.name, plots_by_name)] = plot

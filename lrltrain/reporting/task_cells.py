@@ -186,7 +186,7 @@ def _note_uncompared(groups: Sequence[Group], against: Reference) -> None:
         examples = [f"{group.row.language} {group.row.method} {group.column.task}" for group in groups[:SHOWN]]
         or_ambiguous = "" if against == BASE_MODEL else " or is ambiguous"
         note(
-            f"note: {len(groups):,} scores are not compared, because `{against.name}` was measured under other "
+            f"{len(groups):,} scores are not compared, because `{against.name}` was measured under other "
             f"conditions{or_ambiguous}: "
             f"{', '.join(examples)}{', ...' if len(groups) > SHOWN else ''}."
         )
@@ -197,7 +197,7 @@ def _note_fewer_seeds(groups: Sequence[Group]) -> None:
     if groups:
         examples = [f"{group.row.language} {group.row.method} {group.column.task}" for group in groups[:SHOWN]]
         more = f", and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
-        note(f"note: these changes leave out seeds that their reference lacks: {', '.join(examples)}{more}.")
+        note(f"these changes leave out seeds that their reference lacks: {', '.join(examples)}{more}.")
 
 
 def _cell(

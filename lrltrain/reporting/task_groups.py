@@ -86,8 +86,8 @@ def p_of_groups(pairs: Sequence[tuple[Group, Group | None]], times: int) -> dict
         for group, base in members:
             places, paired = paired_runs(group, base)
             sides.append((group.counts[:, places], base.counts[:, paired]))
-        found = randomizations(sides, times, seed_of_set(members[0][0]))
-        ps |= zip((id(group) for group, _ in members), found, strict=True)
+        p_values = randomizations(sides, times, seed_of_set(members[0][0]))
+        ps |= zip((id(group) for group, _ in members), p_values, strict=True)
     return ps
 
 

@@ -55,7 +55,7 @@ def joined(
     unseeded = [number for number, (row, shared) in enumerate(places) if (row, column_of(shared)) in joined_rows]
     rows |= {number: (_renamed(places[number][0]), [number]) for number in unseeded}
     if unseeded:
-        note(f"note: {len(unseeded):,} {what} are of an adapter whose name has no seed: see the rows `one seed`.")
+        note(f"{len(unseeded):,} {what} are of an adapter whose name has no seed: see the rows `one seed`.")
     return [
         join(rows[number][0], [entries[member] for member in rows[number][1]]) if number in rows else entry
         for number, entry in enumerate(entries)

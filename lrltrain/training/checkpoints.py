@@ -75,7 +75,7 @@ def whole_steps(run: Path) -> list[int]:
     for folder in damaged_folders:
         if first_process():
             if (folder / FILES).exists():  # otherwise its process was killed while it wrote the checkpoint
-                note(f"note: {folder} is damaged and is removed.")
+                note(f"{folder} is damaged and is removed.")
             remove_tree(folder)
     return steps
 

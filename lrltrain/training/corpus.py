@@ -131,7 +131,7 @@ def _open_cached(folder: Path) -> Corpus | None:
         counts, files = Counts(**record["counts"]), dict(record["files"])
         changed = [name for name, digest in files.items() if not is_cached(inside(folder, name), digest)]
         if changed:
-            note(f"note: {folder}: {', '.join(changed)} changed since it was written. The text is tokenized again.")
+            note(f"{folder}: {', '.join(changed)} changed since it was written. The text is tokenized again.")
             return None
         (tokens,) = (name for name in files if name.startswith("tokens."))
         dtypes = {tokens: np.dtype(tokens.removeprefix("tokens.")), "offsets.int64": np.int64, "starts.int64": np.int64}
@@ -141,10 +141,10 @@ def _open_cached(folder: Path) -> Corpus | None:
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
-        note(f"note: {folder}: cannot be read ({error.strerror}). The text is tokenized again.")
+        note(f"{folder}: cannot be read ({error.strerror}). The text is tokenized again.")
         return None
     except (DamagedError, ValueError, TypeError, KeyError):
-        note(f"note: {folder}: damaged since it was written. The text is tokenized again.")
+        note(f"{folder}: damaged since it was written. The text is tokenized again.")
         return None
 
 

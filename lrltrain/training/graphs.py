@@ -62,9 +62,7 @@ class Graphs:
                 self._cleared += 1
                 if self._cleared > MOST_CLEARED:
                     self.on = False
-                    note(
-                        "note: the GPU has no room for several CUDA graphs, so steps run without them, which is slower."
-                    )
+                    note("the GPU has no room for several CUDA graphs, so steps run without them, which is slower.")
                     return function(inputs)
                 captured = CapturedGraph(*self._capture(function, inputs))
             self._captured.setdefault(key, {})[shapes] = captured

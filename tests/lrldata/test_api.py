@@ -16,7 +16,7 @@ from lrldata import api
 from lrldata.arguments import in_python
 from lrldata.conceptnet.config import BuildConfig
 from lrldata.errors import StorageError
-from lrldata.output import LOGGER, note
+from lrldata.output import LOGGER, note, warn
 from lrldata.web.config import WebConfig
 
 NAMES = {
@@ -154,8 +154,8 @@ def test_notes_go_through_logging() -> None:
     handler.emit = records.append  # type: ignore[method-assign]
     LOGGER.addHandler(handler)
     try:
-        note("note: something is left out\x1b[31m")
-        note("warning: something is odd")
+        note("something is left out\x1b[31m")
+        warn("something is odd")
     finally:
         LOGGER.removeHandler(handler)
     assert [(record.levelname, record.getMessage()) for record in records] == [

@@ -42,7 +42,7 @@ def test_work_continues_without_locks_if_the_file_system_has_none(
     (tmp_path / ".locks").mkdir()
     (tmp_path / ".locks" / "made.lock").touch()  # as left behind by a process that could lock
     monkeypatch.setattr(fcntl, "flock", refuse)
-    monkeypatch.setattr(locks, "_told", set())
+    monkeypatch.setattr(locks, "_warned", set())
     folder = tmp_path / "made"
     with lock(folder), replaced(folder, lambda _: True, "a thing") as partial:
         (partial / "it").touch()

@@ -74,7 +74,7 @@ from lrldata.progress import Progress
 open_streams()
 print_notes()
 tell("working")
-note("note: still working")
+note("still working")
 Progress().log("step 1")
 print("done")
 """
@@ -118,7 +118,7 @@ def test_processes_of_a_machine_wait_for_each_other_even_if_the_file_system_has_
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    monkeypatch.setattr(locks, "_told", set())
+    monkeypatch.setattr(locks, "_warned", set())
     with path.open("w") as reference:
         held = Lock(path)
         with pytest.raises(BlockingIOError):

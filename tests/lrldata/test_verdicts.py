@@ -44,7 +44,7 @@ def test_appended_verdicts_are_read_back_and_never_stored_twice(tmp_path: Path) 
     before = only_file(tmp_path).read_bytes()
     assert append(tmp_path, verdicts) == 1
     assert only_file(tmp_path).read_bytes().startswith(before)
-    assert [entry.said for entry in read_all(tmp_path / VERDICTS)] == [entry.said for entry in verdicts]
+    assert [entry.identity for entry in read_all(tmp_path / VERDICTS)] == [entry.identity for entry in verdicts]
 
 
 def test_windows_line_ends_lose_no_verdict(tmp_path: Path) -> None:

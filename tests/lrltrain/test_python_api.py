@@ -254,7 +254,7 @@ def test_notes_name_arguments_instead_of_flags(
         lrltrain.fit(dataset, cache=tmp_path / "cache", **SMALL | {"base": base, "steps": 2})
     (message,) = (record.getMessage() for record in caplog.records if "org/theirs" in record.getMessage())
     assert "name it with base_id" in message
-    note("note: outside of a call it is --base-id.")
+    note("outside of a call it is --base-id.")
     assert "--base-id" in caplog.records[-1].getMessage()
 
 

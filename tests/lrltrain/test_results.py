@@ -257,7 +257,7 @@ def test_sizes_agree_with_the_published_tables(shared: Path) -> None:
 
 def test_correlations_are_over_languages(filled: Path) -> None:
     table = Table(corrected(read_tasks(filled, 100, 999)))
-    correlations = {(link.of, link.to): link.found for link in links(table, read_material(filled))}
+    correlations = {(link.of, link.to): link.correlation for link in links(table, read_material(filled))}
     assert (
         correlations[
             "xlm-roberta-base, topic, sib200: change of lora, conceptnet", "bytes of adaptation text (log)"
