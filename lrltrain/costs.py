@@ -1,9 +1,9 @@
 """Estimate the time and memory of one fit by formula, for a base model of any size. IO: config.json.
 
-Per weight and token, training computes 2 products in the forward pass, 2 in the backward pass for the gradient by
-input, and 2 for the gradient by weight if the weight is trained (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
-validation computes only the forward pass. On a GPU a step takes at least the time of each layer's small operations, as
-measured by `tools/gpu_check.py` for a single adapter and in a group of 16.
+Per weight and token, training takes 2 floating-point operations in the forward pass, 2 in the backward pass for the
+gradient by input, and 2 for the gradient by weight if the weight is trained (Kaplan et al. 2020, arXiv 2001.08361,
+section 2.1); validation computes only the forward pass. On a GPU a step takes at least the time of each layer's small
+operations, as measured by `tools/gpu_check.py` for a single adapter and in a group of 16.
 """
 
 import json
@@ -59,7 +59,7 @@ KNOWN = {  # from the models' cards and configurations
     "meta-llama/Llama-3.2-1B": Shape(1_235_814_400, 2_048, 16, 128_256, decoder=True, feed=8_192, gated=True),
     "meta-llama/Llama-3.2-3B": Shape(3_212_749_824, 3_072, 28, 128_256, decoder=True, feed=8_192, gated=True),
 }
-USUAL = "FacebookAI/xlm-roberta-base"
+FALLBACK = "FacebookAI/xlm-roberta-base"
 
 
 @cache
@@ -71,8 +71,8 @@ def shape_of(model: str) -> Shape:
         config = json.loads(_config_text(model))
         return shape_from(_full_config(config), config.get("architectures") or ())
     except Exception:  # noqa: BLE001 -- loading the model later reports the error
-        note(f"{model}: its size is unknown; time and memory are estimated as for {USUAL}.")
-        return KNOWN[USUAL]
+        note(f"{model}: its size is unknown; time and memory are estimated as for {FALLBACK}.")
+        return KNOWN[FALLBACK]
 
 
 def _config_text(model: str) -> str:
@@ -142,21 +142,21 @@ def shape_from(config: Any, architectures: Sequence[str] = ()) -> Shape:
 
 
 def fit_seconds(
-    config: FitConfig, shape: Shape, tokens: float, *, speed: float, a_layer: float, eval_blocks: float
+    config: FitConfig, shape: Shape, tokens: float, *, speed: float, seconds_per_layer: float, eval_blocks: float
 ) -> float:
-    """Return the seconds of a fit with `tokens` per step, at a `speed` in products per second.
+    """Return the seconds of a fit with `tokens` per step, at a `speed` in floating-point operations per second.
 
-    `a_layer` is the minimum time of a layer in a step (ALONE or GROUPED on a GPU, 0 on a CPU); each evaluation measures
-    `eval_blocks` blocks.
+    `seconds_per_layer` is the minimum time of a layer in a step (ALONE or GROUPED on a GPU, 0 on a CPU); each
+    evaluation measures `eval_blocks` blocks.
     """
     passes = 6 if config.method == "full" else 4  # 2 each: forward, gradient by input, gradient by weight
     vocabulary_weights = shape.weights - shape.inner
-    products = passes * (shape.inner * tokens + vocabulary_weights * _labelled(config, shape, tokens))
+    operations = passes * (shape.inner * tokens + vocabulary_weights * _labelled(config, shape, tokens))
     evaluations = 1 + -(-config.steps // config.every)
     evaluation_steps = evaluations * eval_blocks / (config.batch_size * config.accumulate) * 2 / passes
-    a_step = max(products / speed, a_layer * shape.layers * config.accumulate)
-    update = UPDATE * shape.weights if config.method == "full" and a_layer else 0.0
-    return (config.steps + evaluation_steps) * a_step + config.steps * update
+    seconds_per_step = max(operations / speed, seconds_per_layer * shape.layers * config.accumulate)
+    update = UPDATE * shape.weights if config.method == "full" and seconds_per_layer else 0.0
+    return (config.steps + evaluation_steps) * seconds_per_step + config.steps * update
 
 
 def step_memory(config: FitConfig, shape: Shape, tokens: float, bytes_per_value: int = 2) -> float:
@@ -168,9 +168,9 @@ def step_memory(config: FitConfig, shape: Shape, tokens: float, bytes_per_value:
     """
     labels, capped = _labelled(config, shape, tokens), bool(shape.capped_heads)
     logits = (2 * labels if capped else min(labels, LOGITS)) * 8 * shape.words
-    a_token = HIDDEN * shape.hidden + (GATED if shape.gated else INNER) * (shape.feed or 4 * shape.hidden)
-    a_token += SCORE * shape.capped_heads * config.max_length
-    return bytes_per_value / 2 * a_token * tokens * shape.layers + logits
+    bytes_per_token = HIDDEN * shape.hidden + (GATED if shape.gated else INNER) * (shape.feed or 4 * shape.hidden)
+    bytes_per_token += SCORE * shape.capped_heads * config.max_length
+    return bytes_per_value / 2 * bytes_per_token * tokens * shape.layers + logits
 
 
 def _labelled(config: FitConfig, shape: Shape, tokens: float) -> float:

@@ -66,7 +66,7 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
     if config.method == "fusion":
         members = [_member(model, folder, number, config) for number, folder in enumerate(config.adapters)]
         fused = FusedStack(model, members)
-        fused.draw(seeds[0])
+        fused.initialize(seeds[0])
         if config.dropout is not None:
             for fusion in fused.fusions.values():
                 fusion.dropout.p = config.dropout
@@ -75,7 +75,7 @@ def attach(model: Any, config: FitConfig, names: Sequence[str], seeds: Sequence[
         return AttachedMethod(list(fused.fusions.named_parameters()), fused, fused.penalty)
     stack = AdapterStack(model, settings_of(config), names)
     for number, seed in enumerate(seeds):
-        stack.draw(seed, number)
+        stack.initialize(seed, number)
     insert(model, stack)
     parameters = list(stack.named_parameters())
     if not parameters:

@@ -124,11 +124,11 @@ def stack(
     if learn_fusion and isinstance(source_stack, FusedStack):
         source_stack = FusedStack(encoder, list(source_stack.members), len(seeds))
         for number, seed in enumerate(seeds):
-            source_stack.draw(seed, number)
+            source_stack.initialize(seed, number)
     target_stack = source_stack if not transfers else _load(encoder, target)
     task = AdapterStack(encoder, Bottlenecks(reduction_factor=reduction_factor), [f"seed-{seed}" for seed in seeds])
     for number, seed in enumerate(seeds):
-        task.draw(seed, number)
+        task.initialize(seed, number)
     stacked = TaskStack(encoder, task, source_stack, target_stack)
     stacked.swap(target=False)
     return stacked

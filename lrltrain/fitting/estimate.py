@@ -21,7 +21,7 @@ from lrltrain.precision import bytes_per_value, device_name
 from lrltrain.text import HELD_OUT
 from lrltrain.tokens import encode
 from lrltrain.training.corpus import pack
-from lrltrain.training.processes import processes
+from lrltrain.training.processes import process_count
 from lrltrain.trust import no_remote_code
 
 SAMPLE = 2  # thousands of lines to tokenize
@@ -47,7 +47,7 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     tokens = round(sum(lengths) / max(1, lines) * rows)
     blocks_of_sample = len(lengths) if config.batching == "line" else len(pack(lengths, config.max_length))
     blocks = max(1, round(blocks_of_sample / max(1, lines) * rows))
-    blocks_per_step = config.batch_size * config.accumulate * processes()
+    blocks_per_step = config.batch_size * config.accumulate * process_count()
 
     with progress.waiting("Counting parameters"):
         model = _empty_model(plan.base.location, plan.base.revision, plan.base.objective)
@@ -65,10 +65,15 @@ def estimate(config: FitConfig, progress: Progress) -> dict[str, Any]:
     validated = min(config.eval_blocks, blocks * _share_of_validation(plan.text.provenance))
     on_gpu = torch.cuda.is_available()
     speed = EFFICIENCY["cuda" if on_gpu else "cpu"] * _flops()
-    a_layer = ALONE if on_gpu else 0.0
-    share = 1 / processes()  # of each step and evaluation
+    seconds_per_layer = ALONE if on_gpu else 0.0
+    share = 1 / process_count()  # of each step and evaluation
     seconds = fit_seconds(
-        config, shape, tokens_per_step * share, speed=speed, a_layer=a_layer, eval_blocks=validated * share
+        config,
+        shape,
+        tokens_per_step * share,
+        speed=speed,
+        seconds_per_layer=seconds_per_layer,
+        eval_blocks=validated * share,
     )
     size = bytes_per_value(config.precision)
     frozen = 0 if config.method == "full" else parameters

@@ -46,7 +46,7 @@ from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, 
 from lrltrain.training.corpus import Corpus, tokenize
 from lrltrain.training.loop import Loop, Member, ProgressCallbacks, Schedule
 from lrltrain.training.packing import PackedAttention, probe_packing, waits_for_gpu
-from lrltrain.training.processes import Processes, first_process, joined, processes
+from lrltrain.training.processes import Processes, first_process, join_processes, process_count
 from lrltrain.training.step import Step
 from lrltrain.training.weights import Rates, Weights
 
@@ -78,7 +78,7 @@ def fit_group(configs: Sequence[FitConfig], progress: Progress) -> list[Adapter]
     _check_duplicates(plans)
     prepared = time.perf_counter() - began
     adapters: dict[Path, Adapter] = {}
-    with joined((), configs[0].out) as process_group, ExitStack() as locks:
+    with join_processes((), configs[0].out) as process_group, ExitStack() as locks:
         remaining = []
         ordered = sorted(plans, key=lambda plan: str(plan.folder))
         for plan in ordered if first_process() else ():
@@ -143,7 +143,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
     first = plans[0]
     names = [adapter_name(plan.language, plan.config) for plan in plans]
     trackers = first.config.out / tracker_path(first.language.code, first.folder.parent.name, first.folder.name)
-    with joined(first.config.tracker, trackers) as process_group:
+    with join_processes(first.config.tracker, trackers) as process_group:
         if first_process():
             note_if_slow(first.config.precision)
             note_if_no_bf16(first.config.precision)
@@ -180,7 +180,7 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
         finished = [number for number, outcome in enumerate(outcomes) if not outcome.state.failed]
         adapters: list[Adapter] = []
         if finished and first_process():
-            machine = {"device": device_name(), "processes": processes()}
+            machine = {"device": device_name(), "processes": process_count()}
             with translate_errors(run_folder(first.folder.resolve()), first.config.batch_size), step.eager():
                 writer = Writer(first, model, attached, step.weights, batching, names)
                 adapters = [
@@ -189,7 +189,8 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
                         plans[number],
                         corpora[number],
                         outcomes[number],
-                        machine | {"seconds": loop.before[number] + (time.perf_counter() - began) / len(plans)},
+                        machine
+                        | {"seconds": loop.earlier_seconds[number] + (time.perf_counter() - began) / len(plans)},
                     )
                     for number in finished
                 ]

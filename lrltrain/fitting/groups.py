@@ -15,7 +15,7 @@ from lrltrain.fitting.plan import Adapter
 from lrltrain.memory import release_gpu_memory
 from lrltrain.names import BUILT_IN
 from lrltrain.precision import bytes_per_value
-from lrltrain.training.processes import processes
+from lrltrain.training.processes import process_count
 
 ROOM = 0.9  # of a GPU's free memory that a group may fill, by the formula
 MOST = {"cuda": 32, "cpu": 8}  # adapters in a group, before it is known whether they fit into memory
@@ -58,7 +58,7 @@ def _fit_if_possible(configs: Sequence[FitConfig], progress: Progress) -> list[A
         return fit_group(configs, progress)
     except TrainingError as error:
         out_of_memory = isinstance(error.__cause__, torch.OutOfMemoryError)
-        if not out_of_memory or len(configs) == 1 or configs[0].group != "auto" or processes() > 1:
+        if not out_of_memory or len(configs) == 1 or configs[0].group != "auto" or process_count() > 1:
             raise
         return None
 
@@ -79,7 +79,7 @@ def groups(configs: Sequence[FitConfig]) -> Iterator[list[int]]:
 
 def _memory() -> int:
     """Return the GPU's free bytes; with several processes, which must agree, the total bytes of this one's GPU."""
-    if processes() > 1:
+    if process_count() > 1:
         return int(torch.cuda.get_device_properties(int(os.environ.get("LOCAL_RANK", "0"))).total_memory)
     return int(torch.cuda.mem_get_info()[0])
 

@@ -22,7 +22,7 @@ from lrltrain.modules.families import FAMILIES, family_named
 from lrltrain.names import base_name, snapshot_of
 from lrltrain.text import Text, dataset_folder, open_text
 from lrltrain.training.corpus import tokenizer_fingerprint
-from lrltrain.training.processes import Processes, first_process, processes
+from lrltrain.training.processes import Processes, first_process, process_count
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def prepare(config: FitConfig, shared_with: Plan | None = None) -> Plan:
         "base": base.as_json(),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "inputs": [text.provenance, *fused_adapters(config, base)],
-        "settings": config.shaping() | {"processes": processes()},
+        "settings": config.shaping() | {"processes": process_count()},
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     base_folder = config.base_folder or base_name(base.id)

@@ -20,7 +20,7 @@ from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
 from lrltrain.precision import dtype_for, precision_of, tf32
 from lrltrain.training.corpus import Corpus
 from lrltrain.training.loop import Outcome
-from lrltrain.training.processes import processes
+from lrltrain.training.processes import process_count
 from lrltrain.training.weights import Weights
 
 SHORT = 24  # tokens of the reference input
@@ -61,7 +61,7 @@ class Writer:
         train, validation = corpus
         self.weights.put(number, outcome.best)
         self._take(number)
-        steps, blocks_per_step = plan.config.steps, plan.config.batch_size * plan.config.accumulate * processes()
+        steps, blocks_per_step = plan.config.steps, plan.config.batch_size * plan.config.accumulate * process_count()
         trained = {
             "steps": steps,
             "best_step": state.best_step,

@@ -1,8 +1,8 @@
 """The cost of jobs before they run: estimates by formula, with all assumptions in one place.
 
-According to its data sheet, an H100 computes 989e12 products per second in bf16; a fifth of that is assumed here. The
-seeds of a task share a step, which is assumed to take as long as the step of a single fit: this has not been measured.
-Downloads, cleaning and tokenizing are not counted.
+According to its data sheet, an H100 computes 989e12 floating-point operations per second in bf16; a fifth of that is
+assumed here. The seeds of a task share a step, which is assumed to take as long as the step of a single fit: this has
+not been measured. Downloads, cleaning and tokenizing are not counted.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from lrltrain.grid.job import Job, task_of
 if TYPE_CHECKING:
     from lrltrain.grid.config import TaskName
 
-H100 = 0.2 * 989e12  # products per second
+H100 = 0.2 * 989e12  # floating-point operations per second
 TOKENS_PER_LINE = {"conceptnet": 12, "glotcc": 40, "web": 40}
 TOKENS_PER_DOCUMENT = 400  # of web text that is not split into lines; many are truncated at 512
 ITEMS = {"topic": 701, "sentiment": 3_000, "ner": 5_000}  # training items of the datasets that the paper uses
@@ -116,7 +116,9 @@ def _fit_cost(job: Job, tokens_per_row: int) -> Cost:
     block_tokens = tokens_per_row if config.batching == "line" else config.max_length
     tokens = config.batch_size * config.accumulate * min(block_tokens, config.max_length)
     seconds_per_layer = ALONE if config.group_key() is None or config.group == 1 else GROUPED
-    seconds = fit_seconds(config, shape, tokens, speed=H100, a_layer=seconds_per_layer, eval_blocks=config.eval_blocks)
+    seconds = fit_seconds(
+        config, shape, tokens, speed=H100, seconds_per_layer=seconds_per_layer, eval_blocks=config.eval_blocks
+    )
     return Cost(1, seconds, 2 * 4 * _adapter_weights(config, shape) if config.method != "full" else 4 * shape.weights)
 
 
@@ -124,14 +126,14 @@ def _eval_cost(job: Job, seeds: int) -> Cost:
     shape, task = shape_of(job.labels["model"]), cast("TaskName", job.labels["task"])
     if task == "pppl":
         copies = 1 if shape.decoder else FLORES_TOKENS
-        products = 2 * FLORES * copies * (FLORES_TOKENS * shape.inner + shape.weights - shape.inner)
-        return Cost(1, products / H100, 100_000)
+        operations = 2 * FLORES * copies * (FLORES_TOKENS * shape.inner + shape.weights - shape.inner)
+        return Cost(1, operations / H100, 100_000)
     usual_epochs, usual_batch = DEFAULTS[task]
     epochs = int(job.settings.get("epochs", usual_epochs))
     batch = int(job.settings.get("batch_size", usual_batch))
     items = min(ITEMS[task], int(job.settings.get("limit", ITEMS[task])))
-    products = 4 * items * TOKENS_PER_ITEM[task] * shape.inner * epochs
-    return Cost(1, max(products / H100, ALONE * shape.layers * items / batch * epochs / seeds), 30_000)
+    operations = 4 * items * TOKENS_PER_ITEM[task] * shape.inner * epochs
+    return Cost(1, max(operations / H100, ALONE * shape.layers * items / batch * epochs / seeds), 30_000)
 
 
 def _adapter_weights(config: FitConfig, shape: Shape) -> int:

@@ -56,15 +56,15 @@ class AdapterStack(nn.Module):
             self.coupling = Coupling(count, size, settings.non_linearity, settings.invertible_reduction_factor)
         self.to(_device_of(model))
 
-    def draw(self, seed: int, number: int = 0) -> None:
+    def initialize(self, seed: int, number: int = 0) -> None:
         """Initialize one of the adapters from a seed; its weights do not depend on the size of the stack."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for by_layer in (self.bottlenecks, self.queries, self.values):
                 for module in by_layer.values():
-                    module.draw(number)
+                    module.initialize(number)
             if self.coupling is not None:
-                self.coupling.draw(number)
+                self.coupling.initialize(number)
 
 
 def _device_of(model: Any) -> torch.device:
@@ -111,12 +111,12 @@ class FusedStack(nn.Module):
         """Return the invertible adapter of the first member, if it has one."""
         return self._stacks()[0].coupling
 
-    def draw(self, seed: int, number: int = 0) -> None:
+    def initialize(self, seed: int, number: int = 0) -> None:
         """Initialize one of the fusions from a seed, without its members."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for fusion in self.fusions.values():
-                fusion.draw(number)
+                fusion.initialize(number)
 
     def freeze_unused(self) -> None:
         """Freeze the couplings of the other members, for whose gradients DistributedDataParallel would wait."""

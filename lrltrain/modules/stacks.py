@@ -27,7 +27,7 @@ class Linears(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count, outputs)) if bias else None
 
     @torch.no_grad()
-    def draw(self, number: int) -> None:
+    def initialize(self, number: int) -> None:
         """Initialize one of the layers as BERT does, on the CPU, so that it is the same on every device."""
         self.weight[number].copy_(torch.empty(self.weight[number].shape, device="cpu").normal_(0.0, STD))
         if self.bias is not None:
@@ -56,10 +56,10 @@ class Bottleneck(nn.Module):
         self.activation = get_activation(non_linearity)
         self.scaling = scaling
 
-    def draw(self, number: int) -> None:
+    def initialize(self, number: int) -> None:
         """Initialize one of the adapters."""
-        self.adapter_down[0].draw(number)
-        self.adapter_up.draw(number)
+        self.adapter_down[0].initialize(number)
+        self.adapter_up.initialize(number)
 
     def forward(self, states: Tensor) -> Tensor:
         """Return what is added to hidden states (rows, tokens, hidden), of the same shape."""
@@ -82,11 +82,11 @@ class Coupling(nn.Module):
         self.F: Any = nn.ModuleDict({"0": Linears(count, second, inner_f), "2": Linears(count, inner_f, self.first)})
         self.G: Any = nn.ModuleDict({"0": Linears(count, self.first, inner_g), "2": Linears(count, inner_g, second)})
 
-    def draw(self, number: int) -> None:
+    def initialize(self, number: int) -> None:
         """Initialize one of the adapters."""
         for net in (self.F, self.G):
             for layer in net.values():
-                layer.draw(number)
+                layer.initialize(number)
 
     def forward(self, states: Tensor, *, inverse: bool = False) -> Tensor:
         """Return transformed hidden states (rows, tokens, hidden), or the original ones with `inverse`."""
@@ -113,7 +113,7 @@ class LowRank(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(count, outputs, rank))
         self.scaling = alpha / rank
 
-    def draw(self, number: int) -> None:
+    def initialize(self, number: int) -> None:
         """Initialize one of the adapters."""
         _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
@@ -138,7 +138,7 @@ class JoinedLowRank(nn.Module):
         self.lora_A = nn.Parameter(torch.zeros(count, sum(self.changed) * rank, inputs))
         self.lora_B = nn.Parameter(torch.zeros(count, sum(self.changed) * self.size, rank))
 
-    def draw(self, number: int) -> None:
+    def initialize(self, number: int) -> None:
         """Initialize one of the adapters as `LowRank` does."""
         _draw_low_rank(self.lora_A[number], self.lora_B[number])
 
@@ -176,10 +176,10 @@ class Fusion(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @torch.no_grad()
-    def draw(self, number: int) -> None:
+    def initialize(self, number: int) -> None:
         """Initialize one of the attention modules as `adapters` does."""
-        self.query.draw(number)
-        self.key.draw(number)
+        self.query.initialize(number)
+        self.key.initialize(number)
         self.value.weight[number].fill_(1e-6).fill_diagonal_(1.0)
 
     def forward(self, states: Tensor, outputs: list[Tensor]) -> Tensor:

@@ -30,7 +30,7 @@ class TrainingState:
     best_loss: float = float("inf")
     log: list[dict[str, Any]] = field(default_factory=list)
     failed: str = ""
-    share: float = 0.0  # seconds of training, of all processes of a resumed run: the adapter's part of a group's time
+    share: float = 0.0  # seconds of training, including earlier runs: this adapter's part of its group's time
     seconds: float = 0.0  # the whole time of the group, as earlier versions recorded it
 
 

@@ -80,9 +80,9 @@ class Loop:
         self.processes, self.callbacks = processes or Processes(), callbacks or ProgressCallbacks()
         self.weights: Weights = step.weights
         self.states = [TrainingState() for _ in members]
-        self.best = [[value.clone() for value in self.weights.values(number)] for number in range(len(self.members))]
+        self.best = [[value.clone() for value in self.weights.values(adapter)] for adapter in range(len(self.members))]
         self.tokens = 0
-        self.before = [0.0] * len(members)  # seconds of training before this run was resumed: each adapter's share
+        self.earlier_seconds = [0.0] * len(members)  # of training before this run was resumed, by adapter
         self._began, self._first = time.perf_counter(), 0
 
     def run(self) -> list[Outcome]:
@@ -97,23 +97,23 @@ class Loop:
         logged = max(1, self.schedule.every // LOGGED)
         total, norms, since = torch.zeros_like(self.step.losses), torch.zeros_like(self.step.losses), 0
         failed_at = torch.zeros_like(self.step.losses, dtype=torch.int64)  # first step of the current non-finite losses
-        for number, batches in enumerate(prefetched(self._batches(done), self.weights.device), done + 1):
-            self.weights.set_rate(self.schedule.rates.at(number - 1, self.schedule.steps))
+        for step, batches in enumerate(prefetched(self._batches(done), self.weights.device), done + 1):
+            self.weights.set_rate(self.schedule.rates.at(step - 1, self.schedule.steps))
             losses, norms = self._take(batches)
             total, since = total + losses, since + 1
-            failed_at = torch.where(losses.isfinite(), 0, torch.where(failed_at > 0, failed_at, number))
-            if self.weights.device.type == "cpu" or number % logged == 0 or number == self.schedule.steps:
+            failed_at = torch.where(losses.isfinite(), 0, torch.where(failed_at > 0, failed_at, step))
+            if self.weights.device.type == "cpu" or step % logged == 0 or step == self.schedule.steps:
                 self._check(failed_at, losses)
                 if all(state.failed for state in self.states):
                     break
-            if number % logged == 0 or number % self.schedule.every == 0 or number == self.schedule.steps:
-                self._log(number, total / since, norms)
+            if step % logged == 0 or step % self.schedule.every == 0 or step == self.schedule.steps:
+                self._log(step, total / since, norms)
                 total, since = torch.zeros_like(total), 0
-            self.callbacks.advance(number, f"{self._speed():,.0f} tokens/s")
-            if number % self.schedule.every == 0 or number == self.schedule.steps:
-                self._evaluate(number)
+            self.callbacks.advance(step, f"{self._speed():,.0f} tokens/s")
+            if step % self.schedule.every == 0 or step == self.schedule.steps:
+                self._evaluate(step)
                 self._save()
-                self._seed(number)
+                self._seed(step)
                 self.step.model.train()  # not in each step: for hundreds of modules, it takes a tenth of a GPU's time
         for state in self.states:
             if not math.isfinite(state.best_loss):
@@ -159,53 +159,53 @@ class Loop:
 
     def _check(self, failed_at: Tensor, losses: Tensor) -> None:
         """Stop each adapter whose loss has not been finite since `failed_at`."""
-        for place, (number, loss) in enumerate(zip(failed_at.tolist(), losses.tolist(), strict=True)):
-            state = self.states[place]
-            if not number or state.failed:
+        for adapter, (step, loss) in enumerate(zip(failed_at.tolist(), losses.tolist(), strict=True)):
+            state = self.states[adapter]
+            if not step or state.failed:
                 continue
-            train = self.members[place].train
+            train = self.members[adapter].train
             per_step = self._blocks_per_step
-            indices = islice(order(len(train), train.seed, (number - 1) * per_step), per_step)
+            indices = islice(order(len(train), train.seed, (step - 1) * per_step), per_step)
             blocks = [index % len(train) for index in indices][self.processes.rank :: self.processes.count]
-            state.failed = f"the loss is {loss} at step {number}, in the batch of blocks {blocks}."
+            state.failed = f"the loss is {loss} at step {step}, in the batch of blocks {blocks}."
 
-    def _log(self, number: int, losses: Tensor, norms: Tensor) -> None:
-        rate = self.schedule.rates.at(number - 1, self.schedule.steps)
-        for place, (loss, norm) in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
-            entry = {"step": number, "epoch": self._epoch(place, number), "loss": loss}
-            self._enter(place, entry | {"learning_rate": rate, "grad_norm": norm})
+    def _log(self, step: int, losses: Tensor, norms: Tensor) -> None:
+        rate = self.schedule.rates.at(step - 1, self.schedule.steps)
+        for adapter, (loss, norm) in enumerate(zip(losses.tolist(), norms.tolist(), strict=True)):
+            entry = {"step": step, "epoch": self._epoch(adapter, step), "loss": loss}
+            self._enter(adapter, entry | {"learning_rate": rate, "grad_norm": norm})
 
-    def _enter(self, place: int, entry: dict[str, Any]) -> None:
-        state = self.states[place]
+    def _enter(self, adapter: int, entry: dict[str, Any]) -> None:
+        state = self.states[adapter]
         if state.failed:
             return
         state.log.append(entry)
-        prefix = "" if len(self.members) == 1 else f"{self.members[place].name}/"
+        prefix = "" if len(self.members) == 1 else f"{self.members[adapter].name}/"
         values = {f"{prefix}{key}": value for key, value in entry.items() if key != "step"}
         self.processes.log(values, int(entry["step"]))
 
-    def _epoch(self, place: int, number: int) -> float:
-        return number * self._blocks_per_step / len(self.members[place].train)
+    def _epoch(self, adapter: int, step: int) -> float:
+        return step * self._blocks_per_step / len(self.members[adapter].train)
 
     @torch.no_grad()
-    def _evaluate(self, number: int) -> None:
+    def _evaluate(self, step: int) -> None:
         """Measure the validation loss of each adapter, and keep its weights if they are the best so far."""
         losses = self.validation_losses()
-        for place, loss in enumerate(losses):
-            state = self.states[place]
-            state.step = number
-            self._enter(place, {"step": number, "epoch": self._epoch(place, number), "eval_loss": loss})
-            if number and loss < state.best_loss and not state.failed:
-                state.best_loss, state.best_step = loss, number
-                for kept, value in zip(self.best[place], self.weights.values(place), strict=True):
+        for adapter, loss in enumerate(losses):
+            state = self.states[adapter]
+            state.step = step
+            self._enter(adapter, {"step": step, "epoch": self._epoch(adapter, step), "eval_loss": loss})
+            if step and loss < state.best_loss and not state.failed:
+                state.best_loss, state.best_step = loss, step
+                for kept, value in zip(self.best[adapter], self.weights.values(adapter), strict=True):
                     kept.copy_(value)  # a second copy might not fit beside the graphs
         left = [loss for loss, state in zip(losses, self.states, strict=True) if not state.failed] or losses
         summary = f"validation loss {sum(left) / len(left):.3f}" + (", the mean of the group" if len(left) > 1 else "")
-        line = f"step {number:,} of {self.schedule.steps:,}: {summary}"
-        if number == self._first:
+        line = f"step {step:,} of {self.schedule.steps:,}: {summary}"
+        if step == self._first:
             self.callbacks.say(line)
             return
-        seconds_left = (time.perf_counter() - self._began) / (number - self._first) * (self.schedule.steps - number)
+        seconds_left = (time.perf_counter() - self._began) / (step - self._first) * (self.schedule.steps - step)
         training_losses = [entry["loss"] for state in self.states for entry in state.log[-2:] if "loss" in entry]
         mean = sum(training_losses) / len(training_losses) if training_losses else math.nan
         self.callbacks.say(
@@ -234,21 +234,21 @@ class Loop:
         counted = self.processes.add(torch.from_numpy(counts).to(self.weights.device))
         return (self.processes.add(sums) / counted.clamp(min=1)).tolist()
 
-    def _seed(self, number: int) -> None:
+    def _seed(self, step: int) -> None:
         """Reseed dropout after a checkpoint, so that a run resumed there draws the same random numbers as this one.
 
         Each process has its own seed, so that no two drop the same units.
         """
-        seeds = [self.members[0].train.seed, self.processes.rank, number]
+        seeds = [self.members[0].train.seed, self.processes.rank, step]
         torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1))
 
     def _save(self) -> None:
-        for place, (member, state) in enumerate(zip(self.members, self.states, strict=True)):
+        for adapter, (member, state) in enumerate(zip(self.members, self.states, strict=True)):
             if self.processes.rank or state.failed:
                 continue
-            state.share = self.before[place] + (time.perf_counter() - self._began) / len(self.members)
-            best = {f"best.{number}": value for number, value in enumerate(self.best[place])}
-            save_checkpoint(member.run, state, self.weights.tensors(place) | best)
+            state.share = self.earlier_seconds[adapter] + (time.perf_counter() - self._began) / len(self.members)
+            best = {f"best.{index}": value for index, value in enumerate(self.best[adapter])}
+            save_checkpoint(member.run, state, self.weights.tensors(adapter) | best)
         self.processes.wait()
 
     def _resume(self) -> int:
@@ -259,17 +259,17 @@ class Loop:
             drop_beyond(member.run, done)
         if not done:
             return 0
-        for place, member in enumerate(self.members):
-            self.states[place], tensors = load_checkpoint(member.run, done)
+        for adapter, member in enumerate(self.members):
+            self.states[adapter], tensors = load_checkpoint(member.run, done)
             with torch.no_grad():
-                for name, value in self.weights.tensors(place).items():
+                for name, value in self.weights.tensors(adapter).items():
                     if name in tensors:  # checkpoints of versions before 0.3 have no "fitted"
                         value.copy_(tensors[name])
-            self.best[place] = [
-                tensors[f"best.{number}"].to(value.device, copy=True) for number, value in enumerate(self.best[place])
+            self.best[adapter] = [
+                tensors[f"best.{index}"].to(value.device, copy=True) for index, value in enumerate(self.best[adapter])
             ]
         self.weights.set_step(done)
-        self.before = [state.share or state.seconds / len(self.members) for state in self.states]
+        self.earlier_seconds = [state.share or state.seconds / len(self.members) for state in self.states]
         return done
 
     def _speed(self) -> float:

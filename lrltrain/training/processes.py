@@ -45,12 +45,12 @@ class Processes:
 
 
 @contextmanager
-def joined(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
+def join_processes(trackers: Sequence[str], folder: Path) -> Iterator[Processes]:
     """Join the other processes, if any, and open the requested trackers, which write to `folder`.
 
     Raises TrainingError if another process ends before this one.
     """
-    if processes() == 1 and not trackers:
+    if process_count() == 1 and not trackers:
         yield Processes()
         return
     from accelerate import Accelerator  # noqa: PLC0415 -- not needed for a fit in one process
@@ -117,7 +117,7 @@ def _destroy_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def processes() -> int:
+def process_count() -> int:
     """Return the number of processes started by torchrun. Raises UsageError if another launcher set WORLD_SIZE."""
     count = os.environ.get("WORLD_SIZE") or "1"
     if count != "1" and not (count.isdigit() and all(os.environ.get(name) for name in _TORCHRUN_VARIABLES)):
@@ -130,4 +130,4 @@ def processes() -> int:
 
 def first_process() -> bool:
     """Return whether this process writes files and messages. A single process always does, whatever its RANK."""
-    return processes() == 1 or os.environ["RANK"] == "0"
+    return process_count() == 1 or os.environ["RANK"] == "0"

@@ -138,14 +138,14 @@ class Weights:
             yield parameter.detach()
             yield from (self._adam.state[parameter][name] for name in ("exp_avg", "exp_avg_sq"))
 
-    def tensors(self, number: int) -> dict[str, Tensor]:
+    def tensors(self, adapter: int) -> dict[str, Tensor]:
         """Return the content of a checkpoint: the weights and moments of one adapter by name, as views."""
         tensors = {}
-        for place, parameter in enumerate(self.flat):
+        for index, parameter in enumerate(self.flat):
             state = self._adam.state[parameter]
-            tensors[f"weights.{place}"] = parameter.detach()[number]
-            tensors |= {f"{name}.{place}": state[name][number] for name in ("exp_avg", "exp_avg_sq")}
-        return tensors | {"scale": self.scale[number]} | ({"fitted": self._fitted[number]} if self._half else {})
+            tensors[f"weights.{index}"] = parameter.detach()[adapter]
+            tensors |= {f"{name}.{index}": state[name][adapter] for name in ("exp_avg", "exp_avg_sq")}
+        return tensors | {"scale": self.scale[adapter]} | ({"fitted": self._fitted[adapter]} if self._half else {})
 
     def set_step(self, step: int) -> None:
         """Set the number of steps taken, when a run is resumed."""
@@ -159,19 +159,19 @@ class Weights:
     def state(self) -> list[Tensor]:
         """Return everything that changes in a step: weights, moments, gradients, scale and step counters."""
         tensors = [self.scale, self._fitted, *self.steps()]
-        for number in range(self.count):
-            tensors += self.tensors(number).values()
+        for adapter in range(self.count):
+            tensors += self.tensors(adapter).values()
         return tensors + [parameter.grad for parameter in self.flat if parameter.grad is not None]
 
-    def values(self, number: int) -> list[Tensor]:
+    def values(self, adapter: int) -> list[Tensor]:
         """Return the weights of one adapter, as views."""
-        return [parameter.detach()[number] for parameter in self.flat]
+        return [parameter.detach()[adapter] for parameter in self.flat]
 
     @torch.no_grad()
-    def put(self, number: int, values: Iterable[Tensor]) -> None:
+    def put(self, adapter: int, values: Iterable[Tensor]) -> None:
         """Set the weights of one adapter."""
         for parameter, value in zip(self.flat, values, strict=True):
-            parameter[number].copy_(value)
+            parameter[adapter].copy_(value)
 
 
 def _is_plain(name: str) -> bool:

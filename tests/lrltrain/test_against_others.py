@@ -117,7 +117,7 @@ def test_lora_equals_that_of_peft_after_two_steps() -> None:
     rate = 1e-2
 
     stack = AdapterStack(plain, LowRanks(4, 12), ["a"])
-    stack.draw(3)
+    stack.initialize(3)
     initial = {name: value.detach().clone() for name, value in stack.named_parameters()}
     insert(plain, stack)
     weights = Weights(list(stack.named_parameters()), 1, stacked=True)

@@ -17,7 +17,7 @@ from hub_cards.local_hub import start
 from lrldata.errors import UsageError
 from lrldata.language import find
 from lrltrain.config import FitConfig
-from lrltrain.costs import KNOWN, USUAL, shape_from, step_memory
+from lrltrain.costs import FALLBACK, KNOWN, shape_from, step_memory
 from lrltrain.evaluation.pseudo_perplexity import TOKENS_PER_BATCH
 from lrltrain.grid import cost, places
 from lrltrain.grid.config import load_grid_config
@@ -445,7 +445,7 @@ def test_an_unreadable_model_is_estimated_like_a_known_one_and_noted(
     monkeypatch.setattr("time.sleep", pauses.append)
     closed = f"http://127.0.0.1:{free_port()}"
     point_at(closed, monkeypatch)
-    assert cost.shape_of("no/such-model") == KNOWN[USUAL]
+    assert cost.shape_of("no/such-model") == KNOWN[FALLBACK]
     assert "no/such-model: its size is unknown; time and memory are estimated as for" in caplog.text
     assert not pauses, "an estimate makes no retries"
 
@@ -468,8 +468,8 @@ def test_the_memory_of_a_step_of_llama_and_of_a_model_that_caps_its_scores() -> 
     llama = KNOWN["meta-llama/Meta-Llama-3-8B"]
     memory = step_memory(config, replace(llama, words=0), 4_096)
     assert memory / (4_096 * llama.layers * llama.hidden) == pytest.approx(39.5, rel=0.02), "measured"
-    assert step_memory(config, replace(KNOWN[USUAL], words=0), 1) == 34 * 768 * 12
-    assert step_memory(config, replace(KNOWN[USUAL], words=0), 1, bytes_per_value=4) == 68 * 768 * 12
+    assert step_memory(config, replace(KNOWN[FALLBACK], words=0), 1) == 34 * 768 * 12
+    assert step_memory(config, replace(KNOWN[FALLBACK], words=0), 1, bytes_per_value=4) == 68 * 768 * 12
     capped = replace(llama, words=0, capped_heads=16)
     assert step_memory(config, capped, 4_096) > memory
 

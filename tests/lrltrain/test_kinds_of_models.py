@@ -262,7 +262,7 @@ def test_the_coupling_of_gemma_2_sees_embeddings_before_they_are_scaled() -> Non
     """As in transformers 4 and in the library `adapters`. Newer versions scale embeddings in the embedding layer."""
     model = Gemma2Model(Gemma2Config(**SMALL, head_dim=8, num_key_value_heads=2)).eval()
     stack = AdapterStack(model, Bottlenecks(reduction_factor=4, invertible=True), ["x"])
-    stack.draw(1)
+    stack.initialize(1)
     assert stack.coupling is not None
     seen: list[torch.Tensor] = []
     insert(model, stack)

@@ -90,7 +90,7 @@ def test_gradients_of_a_fusion_are_equal_too() -> None:
     model = model_of("xlm-roberta")
     members = [AdapterStack(model, Bottlenecks(invertible=True), [name]) for name in ("a", "b")]
     fused = FusedStack(model, members)
-    fused.draw(1)
+    fused.initialize(1)
     insert(model, fused)
     model.requires_grad_(False)
     fused.fusions.requires_grad_(True)

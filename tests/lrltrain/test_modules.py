@@ -22,7 +22,7 @@ from lrltrain.modules.settings import Bottlenecks, LowRanks, Settings, read_sett
 def random_stack(model: Any, settings: Settings, count: int) -> AdapterStack:
     stack = AdapterStack(model, settings, [f"adapter{number}" for number in range(count)])
     for number in range(count):
-        stack.draw(number + 1, number)
+        stack.initialize(number + 1, number)
     with torch.no_grad():
         for parameter in stack.parameters():
             for number in range(count):
@@ -68,8 +68,8 @@ def test_initial_weights_do_not_depend_on_the_size_of_the_stack() -> None:
     for settings in METHODS.values():
         one, three = (AdapterStack(model, settings, ["x"] * count) for count in (1, 3))
         before = torch.get_rng_state()
-        one.draw(5)
-        three.draw(5, 2)
+        one.initialize(5)
+        three.initialize(5, 2)
         assert torch.equal(before, torch.get_rng_state())
         assert all(torch.equal(a[0], b[2]) for a, b in zip(one.parameters(), three.parameters(), strict=True))
 

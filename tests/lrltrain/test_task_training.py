@@ -52,13 +52,13 @@ def fused_below(encoder: Any, seeds: list[int]) -> FusedStack:
     """Insert a trainable fusion, one per seed, below the task adapters."""
     members = [AdapterStack(encoder, Bottlenecks(reduction_factor=8, invertible=True), [name]) for name in ("a", "b")]
     for number, member in enumerate(members):
-        member.draw(number)
+        member.initialize(number)
         with torch.no_grad():
             for parameter in member.requires_grad_(False).parameters():
                 parameter.mul_(5)  # as after training: the fused adapters differ
     fused = FusedStack(encoder, members, len(seeds))
     for number, seed in enumerate(seeds):
-        fused.draw(seed, number)
+        fused.initialize(seed, number)
     insert(encoder, fused, *take_out(encoder))
     return fused
 
