@@ -66,18 +66,11 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     spaced, script = is_spaced(main_script(language)), main_script(language)
     texts = repair(pl.Series(list(items.texts), dtype=pl.String), script, language.code)
     hashes, offsets = hash_sentences(texts, spaced=spaced)
-    unique_hashes = np.unique(hashes)
+    unique_hashes, number_of = np.unique(hashes, return_inverse=True)
     in_corpus = np.zeros(len(unique_hashes), dtype=np.bool_)
     for rows in _texts(opened):
-        row_hashes, _ = hash_sentences(rows, spaced=spaced)
-        positions = np.minimum(np.searchsorted(unique_hashes, row_hashes), max(0, len(unique_hashes) - 1))
-        if len(unique_hashes):
-            in_corpus[positions[unique_hashes[positions] == row_hashes]] = True
-    cumulative = (
-        np.concatenate([[0], np.cumsum(in_corpus[np.searchsorted(unique_hashes, hashes)])])
-        if len(unique_hashes)
-        else np.zeros(1)
-    )
+        in_corpus |= np.isin(unique_hashes, hash_sentences(rows, spaced=spaced)[0])
+    cumulative = np.concatenate([[0], np.cumsum(in_corpus[number_of])])
     begins, ends = offsets[:-1].astype(int), offsets[1:].astype(int)
     shared = cumulative[ends] - cumulative[begins]
     return {

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -37,6 +37,10 @@ from lrltrain.names import base_name
 PREDICTIONS, CIRCUMSTANCES = "predictions.parquet", "run.json"
 NOT_NEEDED = (CIRCUMSTANCES,)  # may be missing from a copy of a run
 TASKS = {"topic": "macro_f1", "sentiment": "macro_f1", "ner": "f1"}  # with the main metric of each
+PPPL: Final = "pppl"  # the task of perplexity and pseudo-perplexity
+NONE = "none"  # the method without a language adapter, which is the default reference
+WITH = "+"  # in the method of a prompted model with an adapter, such as prompt-0+lora
+FROM = "-from-"  # in the method of a model that learned the task in another language
 OF_TASK = "-task"  # suffix of the method of a fusion whose layers learned the task
 _RUN = re.compile(r"seed-\d+")
 

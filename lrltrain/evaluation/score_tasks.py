@@ -16,7 +16,7 @@ from lrltrain.config import EvalConfig
 from lrltrain.evaluation.items import Task, TaskData, types_of
 from lrltrain.evaluation.overlap import contamination, overlaps
 from lrltrain.evaluation.own_labels import check_labels
-from lrltrain.evaluation.record import TASKS, Run
+from lrltrain.evaluation.record import NONE, PPPL, TASKS, Run
 from lrltrain.evaluation.score_text import base_of
 from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter
 from lrltrain.evaluation.statistics import deviation
@@ -87,7 +87,7 @@ def score_tasks(config: EvalConfig, progress: Progress) -> list[TaskScore]:
     grouped = _by_language(config, adapters)
     if config.learn_fusion and adapters and not any(adapter.method == "fusion" for adapter in adapters):
         note("--learn-fusion: none of these adapters is a fusion.")
-    tasks = [task for task in (ALL if config.task == "all" else (config.task,)) if task != "pppl"]
+    tasks = [task for task in (ALL if config.task == "all" else (config.task,)) if task != PPPL]
     origin = [find(config.transfer_from)] if config.transfer_from else []
     scored: list[TaskScore] = []
     failed: list[str] = []
@@ -176,7 +176,7 @@ def _base(config: EvalConfig, adapters: Sequence[LanguageAdapter]) -> Base:
 def _baselines(config: EvalConfig, language: Language, base: Base) -> Iterator[LanguageAdapter | None]:
     """Yield None for `none`, a folder's adapter for a folder, and those of the workspace for `full`."""
     for baseline in config.baselines:
-        if baseline == "none":
+        if baseline == NONE:
             yield None
         elif baseline == FULL:
             folders = config.out.glob(adapter_path(language.code, "*", "*", FULL))

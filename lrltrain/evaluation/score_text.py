@@ -34,6 +34,7 @@ from lrltrain.config import EvalConfig, Objective
 from lrltrain.evaluation.bootstrap import interval, ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, SENTENCES_FILE, Likelihoods, read_likelihoods, statistic_of
 from lrltrain.evaluation.pseudo_perplexity import likelihoods
+from lrltrain.evaluation.record import NONE, PPPL
 from lrltrain.evaluation.sentences import Sentences, open_sentences
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.memory import SMALLER, within_memory
@@ -45,7 +46,6 @@ from lrltrain.tokens import UNKNOWN
 
 OWN = {MANIFEST, SCORES_FILE, SENTENCES_FILE}  # the files in a folder of scores
 LONGEST: Mapping[Objective, int] = {"mlm": 512, "clm": 4_096}  # tokens; an encoder takes a pass for each of them
-PERPLEXITY = "pppl"
 UNREAD = "so this perplexity is not comparable with others"
 
 
@@ -158,7 +158,7 @@ def _measure(
     max_length = config.max_length or (LONGEST["clm"] if is_decoder else None)
     rule = {"unknown_tokens": "not scored"} if is_decoder else {}
     recipe = {
-        "task": PERPLEXITY,
+        "task": PPPL,
         "data": text.provenance,
         "base": base.as_json(),
         "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
@@ -168,7 +168,7 @@ def _measure(
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
     name = manifest["name"] if manifest else "base"
-    measure = f"{PERPLEXITY}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
+    measure = f"{PPPL}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
     folder = config.out / score_path(language, base_name(base.id), name, measure)
     home = folder.resolve()
     with lock(home, to_read=True):
@@ -260,7 +260,7 @@ def _score(
         language,
         base.id,
         manifest["name"] if manifest else None,
-        manifest["method"] if manifest else "none",
+        manifest["method"] if manifest else NONE,
         f"pseudo-perplexity ({config.formula})" if base.objective == "mlm" else "perplexity",
         f"{text.name} {text.split}",
         len(after.values.tokens),

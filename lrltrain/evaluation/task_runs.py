@@ -20,7 +20,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Prediction, Task, TaskData
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import OF_TASK, Run, earlier_run, exclusive, find_run, folder_of, write_run
+from lrltrain.evaluation.record import FROM, NONE, OF_TASK, Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.stack import LanguageAdapter, TaskStack, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
@@ -56,15 +56,15 @@ class Job:
     @property
     def method(self) -> str:
         """Return the method as it is named in tables: seq_bn, none, seq_bn-from-am, fusion-task."""
-        method = self.target.method if self.target else "none"
+        method = self.target.method if self.target else NONE
         method += OF_TASK if self.learns_fusion else ""
-        return f"{method}-from-{self.trained_on.language}" if self.transfers else method
+        return f"{method}{FROM}{self.trained_on.language}" if self.transfers else method
 
     @property
     def name(self) -> str:
         """Return the name of the folder of scores."""
         name = self.target.name if self.target else "base"
-        return f"{name}-from-{self.trained_on.language}" if self.transfers else name
+        return f"{name}{FROM}{self.trained_on.language}" if self.transfers else name
 
 
 def task_runs(job: Job, config: EvalConfig, data_checks: dict[str, Any], progress: Progress) -> tuple[Run, ...]:

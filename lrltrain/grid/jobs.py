@@ -17,6 +17,7 @@ from lrldata.web.config import load_web_config
 from lrldata.web.plan import find_input
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.costs import shape_of
+from lrltrain.evaluation.record import NONE, PPPL
 from lrltrain.evaluation.tasks import folders_of
 from lrltrain.grid.config import Evals, Fits, GridConfig, Source, TaskName, as_lang
 from lrltrain.grid.identity import identity
@@ -25,7 +26,6 @@ from lrltrain.grid.job import Job
 from lrltrain.grid.models import Model, models_of
 from lrltrain.grid.places import INPUT_SETTINGS, is_made
 
-NONE = "none"
 SHARD_JOBS = "shard_jobs"  # of [build.glotcc]: one job per file, before the job that builds the dataset
 TRAIN_SEED = "train_seed"  # the label of adapters that are trained with several seeds
 
@@ -225,14 +225,14 @@ def _evals(
                 continue
             if key in adapters:
                 settings["adapter"] = [adapter_path(code, base.folder, source, method, variant)]
-                if task != "pppl" and (code, source) in builds:
+                if task != PPPL and (code, source) in builds:
                     settings["corpus"] = dataset_path(code, source)
             model_options = base.of_eval if key in adapters else base.of_eval_alone
             settings |= {"lang": code, "task": task, "base": model} | model_options
             data_builds = [build for pair, build in builds.items() if settings.get("data") == dataset_path(*pair)]
             needs += tuple(data_builds)
             given = {} if data_builds or not is_made(settings.get("data")) else _given(config, settings["data"])
-            if task == "pppl":
+            if task == PPPL:
                 _check_eval(task, settings, evals.own(task))
                 yield Job("eval", labels, settings, needs, given=given)
                 continue
@@ -259,7 +259,7 @@ def _check_eval(task: str, settings: dict[str, Any], own: Collection[str]) -> No
         load_eval_config(None, settings, own)
     except UsageError as error:
         raise UsageError(f"[eval], {task}: {error.message}", error.hint) from error
-    if task != "pppl" and shape_of(settings["base"]).decoder:
+    if task != PPPL and shape_of(settings["base"]).decoder:
         message = f"[eval] {task}: {settings['base']} is a decoder, and tasks cannot be trained on decoders."
         raise UsageError(message, 'Put tasks = ["pppl"] into its [[fit]] table; use `lrltrain prompt` for decoders.')
 

@@ -19,7 +19,7 @@ from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import Run, earlier_run, exclusive, find_run, folder_of, write_run
+from lrltrain.evaluation.record import WITH, Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.bill import ENDINGS, bill, count_endings, priced
@@ -29,7 +29,6 @@ from lrltrain.prompting.endpoint import REFUSED, Endpoint, ask_all, find_endpoin
 from lrltrain.prompting.examples import TestSet, draw, open_test_sets
 from lrltrain.prompting.recorded import find_recorded, match, read_recorded, reread
 from lrltrain.prompting.template import Prompts, Template, open_template
-from lrltrain.reporting.tables import WITH
 
 
 @dataclass(frozen=True)

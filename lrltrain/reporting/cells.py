@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from lrldata.layout import score_path
-from lrltrain.evaluation.record import runs_in
+from lrltrain.evaluation.record import PPPL, runs_in
 from lrltrain.evaluation.significance import exchanges_for
 from lrltrain.reporting.perplexity import read_perplexities
 from lrltrain.reporting.reference import BASE_MODEL, Reference
-from lrltrain.reporting.tables import PPPL, RESAMPLES, Cell, corrected, own_sets
+from lrltrain.reporting.tables import RESAMPLES, Cell, corrected, own_sets
 from lrltrain.reporting.task_cells import read_tasks
 
 

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from lrldata.layout import PATTERNS, is_hidden
+from lrldata.layout import finished
 from lrldata.manifest import ADAPTER, MANIFEST, identity, read_manifest
 from lrldata.output import note
 from lrltrain.evaluation.record import Run, runs_in
@@ -16,14 +16,17 @@ SHOWN = 3  # names in a note
 Adapters = Mapping[tuple[str, str], AbstractSet[str]]
 
 
-def adapters_in(workspace: Path) -> Adapters:
-    """Return the hashes of the adapters' manifests in a workspace, by base model id and adapter name."""
+def adapter_manifests(workspace: Path) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+    """Return the folder and manifest of each adapter in a workspace, by the hash of the manifest."""
+    manifests = ((folder, read_manifest(folder, ADAPTER)) for folder in finished(workspace, ADAPTER))
+    return {identity(folder, manifest): (folder, manifest) for folder, manifest in manifests if manifest is not None}
+
+
+def by_name(manifests: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> Adapters:
+    """Return the hashes of adapters' manifests by base model id and adapter name."""
     hashes: dict[tuple[str, str], set[str]] = {}
-    for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
-        manifest = read_manifest(path.parent, ADAPTER)
-        if manifest is not None and not is_hidden(path, workspace):
-            key = str(manifest["base"]["id"]), str(manifest["name"])
-            hashes.setdefault(key, set()).add(identity(path.parent, manifest))
+    for digest, (_, manifest) in manifests.items():
+        hashes.setdefault((str(manifest["base"]["id"]), str(manifest["name"])), set()).add(digest)
     return hashes
 
 
@@ -38,7 +41,7 @@ def is_replaced(manifest: Mapping[str, Any], adapters: Adapters) -> bool:
 
 def current_runs(workspace: Path) -> tuple[list[Run], list[str]]:
     """Return the current runs of a workspace, and the names of the adapters whose runs are left out."""
-    adapters, runs, replaced = adapters_in(workspace), [], []
+    adapters, runs, replaced = by_name(adapter_manifests(workspace)), [], []
     for run in runs_in(workspace):
         if is_replaced(run.manifest, adapters):
             replaced.append(str(run.manifest["adapter"]["name"]))

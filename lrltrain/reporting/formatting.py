@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from itertools import chain, count
 
+from lrltrain.evaluation.record import PPPL
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import Average
-from lrltrain.reporting.tables import PPPL, Cell, Column, Row
+from lrltrain.reporting.tables import Cell, Column, Row
 
 MARK = "\N{DAGGER}"  # after a change that is more than chance
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"

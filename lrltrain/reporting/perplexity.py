@@ -10,30 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrldata.errors import StorageError
-from lrldata.layout import PATTERNS, is_hidden, score_path, source_of_adapter
+from lrldata.layout import is_hidden, score_path, source_of_adapter
 from lrldata.manifest import (
-    ADAPTER,
-    MANIFEST,
     SCORES,
     DamagedError,
     damaged,
     fingerprint,
-    identity,
     load_manifest,
     read_beside,
-    read_manifest,
 )
 from lrldata.output import note, warn
 from lrldata.versions import is_other_version, versions_of
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
+from lrltrain.evaluation.record import NONE, PPPL
 from lrltrain.evaluation.significance import several_sign_flips
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
 from lrltrain.reporting.current import (
     SHOWN,
-    adapters_in,
+    adapter_manifests,
+    by_name,
     is_replaced,
     made_at,
     note_contents,
@@ -42,7 +40,7 @@ from lrltrain.reporting.current import (
 )
 from lrltrain.reporting.data_names import Key, key_of, names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
-from lrltrain.reporting.tables import NONE, PPPL, RESAMPLES, Cell, Column, Comparison, Row, variant_of
+from lrltrain.reporting.tables import RESAMPLES, Cell, Column, Comparison, Row, variant_of
 from lrltrain.reporting.train_seeds import joined, matched, seed_of
 
 Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and the key of its text
@@ -79,7 +77,12 @@ def read_perplexities(
     since been retrained are left out, and so are those of base models on an old text, if adapters were measured on
     another text of the same name. With `together`, adapters that differ only in their training seed share one cell.
     """
-    manifests, adapters = dict(_adapters(workspace)), adapters_in(workspace)
+    folders_and_manifests = adapter_manifests(workspace)
+    adapters = by_name(folders_and_manifests)
+    manifests = {
+        digest: {**manifest, "source": source_of_adapter(folder.name, manifest)}
+        for digest, (folder, manifest) in folders_and_manifests.items()
+    }
     entries = [*_measured(workspace)]
     replaced = [str(manifest["adapter"]["name"]) for _, manifest, _ in entries if is_replaced(manifest, adapters)]
     note_replaced("perplexities", replaced)
@@ -272,15 +275,6 @@ def _scored(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         for fault in damaged(folder, manifest):
             raise StorageError(f"{folder}: {fault}.", _MEASURE_AGAIN)
         yield folder, manifest
-
-
-def _adapters(workspace: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the manifest of each adapter in the workspace, with its hash, and with the adapter's source added."""
-    for path in sorted(workspace.glob(f"{PATTERNS[ADAPTER]}/{MANIFEST}")):
-        manifest = read_manifest(path.parent, ADAPTER)
-        if manifest is not None:
-            source = source_of_adapter(path.parent.name, manifest)
-            yield identity(path.parent, manifest), {**manifest, "source": source}
 
 
 def _note_other_versions(results: Iterable[PerplexityCell], adapters: Mapping[str, Mapping[str, Any]]) -> None:

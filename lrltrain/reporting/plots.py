@@ -9,12 +9,13 @@ import altair as alt
 import vl_convert  # noqa: F401 -- altair needs it, and reports another error if it is missing
 
 from lrldata.drawing import drawable, specification_of, svg_of
+from lrltrain.evaluation.record import NONE
 from lrltrain.names import base_name
 from lrltrain.reporting.formatting import column_name, method_name
 from lrltrain.reporting.links import Point, by_adaptation, by_perplexity, by_pretraining
 from lrltrain.reporting.material import Adapter, WorkspaceContents
 from lrltrain.reporting.sizes import CORPORA, corpus_of
-from lrltrain.reporting.tables import NONE, Column, Table
+from lrltrain.reporting.tables import Column, Table
 
 # Contrast is at least 3:1 on both backgrounds; with the shapes, colour-blind readers can tell the series apart.
 GREY = "#7a828e"

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lrldata.errors import UsageError
+from lrltrain.evaluation.record import FROM, NONE, WITH
 from lrltrain.names import base_name
-from lrltrain.reporting.tables import ALONE, FROM, NONE, WITH, Row
+from lrltrain.reporting.tables import ALONE, Row
 
 T = TypeVar("T")
 

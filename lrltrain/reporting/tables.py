@@ -7,15 +7,11 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from lrldata.language import languages
-from lrltrain.evaluation.record import OF_TASK, TASKS
+from lrltrain.evaluation.record import FROM, NONE, OF_TASK, PPPL, TASKS, WITH
 from lrltrain.evaluation.significance import holm
 from lrltrain.evaluation.statistics import Floats, Interval, is_clear
 
-NONE = "none"  # the method without a language adapter, which is the default reference
-WITH = "+"  # in the method of a prompted model with an adapter, such as prompt-0+lora
-FROM = "-from-"  # in the method of a model that learned the task in another language
 ALONE = "the same base model without a language adapter (none)"
-PPPL = "pppl"
 OWN = "each language's own"  # replaces the name of a test set
 RESAMPLES = 1_000
 _METHODS = (NONE, "seq_bn", "seq_bn_inv", "lora", "full", "fusion", f"fusion{OF_TASK}")

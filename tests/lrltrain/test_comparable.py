@@ -19,7 +19,7 @@ from lrltrain.evaluation.score_tasks import TaskScore
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages
 from lrltrain.reporting.cells import read_cells
-from lrltrain.reporting.current import adapters_in, is_replaced
+from lrltrain.reporting.current import adapter_manifests, by_name, is_replaced
 from lrltrain.reporting.data_names import content_of
 from lrltrain.reporting.formatting import column_name, unused_name
 from lrltrain.reporting.latex import as_tables
@@ -474,7 +474,7 @@ def test_two_base_models_with_the_same_name_have_separate_adapters(tmp_path: Pat
     other = tmp_path / "adapters/ro/other--xlm-roberta-base/conceptnet-lora"
     shutil.copytree(home, other)
     hashes = {home: change(home)["sha256"], other: change(other, base={"id": "other/xlm-roberta-base"})["sha256"]}
-    adapters = adapters_in(tmp_path)
+    adapters = by_name(adapter_manifests(tmp_path))
     for folder, model in ((home, BASE), (other, "other/xlm-roberta-base")):
         adapter = {"name": "ro_conceptnet_lora", "manifest_sha256": hashes[folder]}
         score = {"base": {"id": model}, "adapter": adapter}

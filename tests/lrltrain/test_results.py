@@ -25,6 +25,7 @@ from lrldata.drawing import altair_theme
 from lrldata.errors import InputError, StorageError, UsageError
 from lrldata.language import Language, languages
 from lrldata.manifest import write_text
+from lrltrain.evaluation.record import PPPL
 from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.averages import ALL, averages, groups
 from lrltrain.reporting.costs import costs
@@ -36,7 +37,7 @@ from lrltrain.reporting.plots import GREY, PALETTE, _series_encoding, _svg
 from lrltrain.reporting.report import report
 from lrltrain.reporting.sizes import size_of
 from lrltrain.reporting.spreadsheets import adapters_csv, scores_csv
-from lrltrain.reporting.tables import PPPL, Cell, Column, Comparison, Row, Table, corrected
+from lrltrain.reporting.tables import Cell, Column, Comparison, Row, Table, corrected
 from lrltrain.reporting.task_cells import read_tasks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

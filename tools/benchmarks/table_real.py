@@ -31,6 +31,7 @@ from lrldata.language import Language, find, languages
 from lrldata.manifest import write_text
 from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.evaluation.record import NONE, PPPL
 from lrltrain.evaluation.score_tasks import score_tasks
 from lrltrain.evaluation.score_text import SENTENCES_FILE, Score, score_text
 from lrltrain.evaluation.tasks import FOLDERS
@@ -39,7 +40,7 @@ from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.prompt import prompt
 from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.formatting import changed
-from lrltrain.reporting.tables import NONE, PPPL, Cell
+from lrltrain.reporting.tables import Cell
 
 DECODER, ENCODER = "smollm2-135m", "e5-small-mlm"
 DECODER_LANGUAGES = ["cy", "mt", "ug", "si"]
