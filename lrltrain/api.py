@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lrltrain.fitting.plan import Adapter
     from lrltrain.reporting.report import Report
 
-
 Data = Dataset | Language | AnyPath
 Several = list[Any] | tuple[Any, ...] | Iterator[Any]  # of Data
 

@@ -274,7 +274,7 @@ def test_a_download_by_another_process_is_awaited_with_a_note(
         notes.append(text)
         noted.set()
 
-    monkeypatch.setattr("lrldata.locks.note", record_note)
+    monkeypatch.setattr("lrldata.locks.warn", record_note)
     threading.Thread(target=hold).start()
     assert locked.wait(10)
     assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT

@@ -177,7 +177,7 @@ def test_a_threshold_can_be_tried_out_by_slider_and_by_number(page: Path, tmp_pa
     assert (value, number) == ("0.75", "0.75")
     assert typed == kept == "At 0.4: about 28 lines (1.4%), 640 B, would be dropped. That is 12 fewer than at 0.5."
     assert reset == rendered[0]
-    assert rendered[1] == "At 15 letters: about 105 lines (94.6%), 105 B, would be dropped."
+    assert rendered[1] == "At 15: about 105 lines (94.6%), 105 B, would be dropped."
 
 
 @pytest.mark.parametrize("width", [360, 1280])

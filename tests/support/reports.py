@@ -66,11 +66,11 @@ def lines(*texts: str) -> list[dict[str, Any]]:
 def samples() -> dict[str, Any]:
     """Return the contents of a samples.json, with hostile lines in it."""
     letters = {
-        "rule": "least_letters", "reason": "few_letters", "what": "share of letters in a line", "unit": "",
+        "rule": "least_letters", "reason": "few_letters", "what": "share of letters in a line",
         "value": 0.5, "side": "below", "edges": [0.0, 0.25, 0.5, 0.75, 1.0], "rows": [10, 30, 400, 1560],
         "bytes": [100, 900, 24000, 175000], "near": lines("Aproape 12/13"),
     }  # fmt: skip
-    length = {**letters, "rule": "longest", "reason": "menu", "what": "letters", "unit": "letters", "value": 15.0}
+    length = {**letters, "rule": "longest", "reason": "menu", "what": "letters", "value": 15.0}
     length |= {"side": "above", "edges": [0, 10, 20, 1000]} | {name: [1, 10, 100] for name in ("rows", "bytes")}
     dropped = {"menu": lines(*NOISE[1:2]), "other_language": lines(*NOISE[2:3]), "few_letters": list(HOSTILE)}
     return {"thresholds": [letters, length], "dropped": dropped, "kept": lines(*ROMANIAN)}
