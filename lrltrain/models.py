@@ -26,7 +26,7 @@ from lrltrain.config import Objective
 from lrltrain.dropout import rates_of, replace_constants, replace_rates
 from lrltrain.hub_cache import drop_damaged
 from lrltrain.names import BUILT_IN, id_of_folder, snapshot_of
-from lrltrain.passes import SUITABLE, check_reading
+from lrltrain.passes import SUITABLE, check_masking
 from lrltrain.reading import check_has_tokenizer, check_tokenizer, contents_of, reading_of
 from lrltrain.rotary import apply_later_keys
 from lrltrain.tokenizer_file import PROBE, read_as_in_file
@@ -204,7 +204,7 @@ def load_model(base: Base, dtype: torch.dtype = torch.float32, dropout: float | 
             "Use a checkpoint that was saved with its language modelling head.",
         )
     with _loading(base.id):
-        check_reading(base.id, model.eval(), base.objective)
+        check_masking(base.id, model.eval(), base.objective)
     if dropout is not None:
         replace_constants(model, dropout)
         model.own_dropout_rates = own_rates  # those of the model when it is saved

@@ -1,4 +1,4 @@
-"""How a model is called, and whether its predictions depend on more than the text that they should depend on."""
+"""How to call a model, and a check that its predictions depend on neither padding nor, in a decoder, later tokens."""
 
 import inspect
 import math
@@ -22,7 +22,7 @@ def no_cache(model: Any) -> dict[str, bool]:
     return {"use_cache": False} if accepts_argument(model, "use_cache") else {}
 
 
-def check_reading(name: str, model: Any, objective: str) -> None:
+def check_masking(name: str, model: Any, objective: str) -> None:
     """Raise ModelError if the logits of a model depend on padding, or those of a decoder on later tokens."""
     if objective == "mlm" and _reads_padding(model):
         raise ModelError(f"{name}: reads padding like text, so results would depend on the other texts.", SUITABLE)

@@ -14,15 +14,16 @@ from lrltrain.reporting.data_names import Key
 
 SHOWN = 3  # names in a note
 Adapters = Mapping[tuple[str, str], AbstractSet[str]]
+AdapterManifests = Mapping[str, tuple[Path, Mapping[str, Any]]]  # folder and manifest, by the manifest's hash
 
 
-def adapter_manifests(workspace: Path) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+def adapter_manifests(workspace: Path) -> AdapterManifests:
     """Return the folder and manifest of each adapter in a workspace, by the hash of the manifest."""
     manifests = ((folder, read_manifest(folder, ADAPTER)) for folder in finished(workspace, ADAPTER))
     return {identity(folder, manifest): (folder, manifest) for folder, manifest in manifests if manifest is not None}
 
 
-def by_name(manifests: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> Adapters:
+def by_name(manifests: AdapterManifests) -> Adapters:
     """Return the hashes of adapters' manifests by base model id and adapter name."""
     hashes: dict[tuple[str, str], set[str]] = {}
     for digest, (_, manifest) in manifests.items():

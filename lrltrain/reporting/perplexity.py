@@ -1,6 +1,6 @@
 """The pseudo-perplexities of a workspace as cells of the table, with adapters and of base models alone. IO."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import geometric_mean
@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrldata.errors import StorageError
-from lrldata.layout import is_hidden, score_path, source_of_adapter
-from lrldata.manifest import (
-    SCORES,
-    DamagedError,
-    damaged,
-    fingerprint,
-    load_manifest,
-    read_beside,
-)
+from lrldata.layout import source_of_adapter
+from lrldata.manifest import fingerprint, read_beside
 from lrldata.output import note, warn
-from lrldata.versions import is_other_version, versions_of
+from lrldata.versions import is_other_version
 from lrltrain.evaluation import statistics
 from lrltrain.evaluation.bootstrap import ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, read_likelihoods, statistic_of
@@ -30,21 +22,17 @@ from lrltrain.evaluation.statistics import Interval
 from lrltrain.reporting.conditions import ScoreOrigin, conditions_of, names_of_conditions
 from lrltrain.reporting.current import (
     SHOWN,
+    AdapterManifests,
     adapter_manifests,
-    by_name,
-    is_replaced,
     made_at,
     note_contents,
-    note_replaced,
     note_unusual,
 )
-from lrltrain.reporting.data_names import Key, key_of, names_of
+from lrltrain.reporting.data_names import names_of
 from lrltrain.reporting.reference import BASE_MODEL, Reference
+from lrltrain.reporting.stored_perplexities import Measured, current_perplexities
 from lrltrain.reporting.tables import RESAMPLES, Cell, Column, Comparison, Row, variant_of
 from lrltrain.reporting.train_seeds import joined, matched, seed_of
-
-Measured = tuple[Path, Mapping[str, Any], Key]  # a folder, its manifest, and the key of its text
-_MEASURE_AGAIN = "Measure it again with `lrltrain eval --overwrite`."
 
 
 @dataclass(frozen=True)
@@ -73,62 +61,13 @@ def read_perplexities(
 
     Values and intervals are those of scores.json, except for changes against other adapters, which are computed here.
     p is from a sign-flip test over the differences of sentences, in log-likelihood or, for the paper's formula, in
-    perplexity. Different base models are not compared, because their tokens differ. Perplexities of adapters that have
-    since been retrained are left out, and so are those of base models on an old text, if adapters were measured on
-    another text of the same name. With `together`, adapters that differ only in their training seed share one cell.
+    perplexity. Different base models are not compared, because their tokens differ. With `together`, adapters that
+    differ only in their training seed share one cell.
     """
-    folders_and_manifests = adapter_manifests(workspace)
-    adapters = by_name(folders_and_manifests)
-    manifests = {
-        digest: {**manifest, "source": source_of_adapter(folder.name, manifest)}
-        for digest, (folder, manifest) in folders_and_manifests.items()
-    }
-    entries = [*_measured(workspace)]
-    replaced = [str(manifest["adapter"]["name"]) for _, manifest, _ in entries if is_replaced(manifest, adapters)]
-    note_replaced("perplexities", replaced)
-    measured = _on_current_texts([entry for entry in entries if not is_replaced(entry[1], adapters)])
-    names = names_of(key for _, _, key in measured)
-    note_contents(names)
-    measured.sort(key=lambda entry: versions_of(entry[1]["made_with"]), reverse=True)  # keep the newest of duplicates
-    base_folders: dict[str, dict[str, Path]] = {}
-    for folder, manifest, _ in measured:
-        if manifest["adapter"] is None:
-            base_folders.setdefault(_base_key(manifest, folder), {}).setdefault(
-                fingerprint(manifest["made_with"]), folder
-            )
-    older: list[str] = []
-    cells: dict[tuple[str, str], PerplexityCell] = {}
-    for folder, manifest, key in measured:
-        score = read_beside(folder, SCORES_FILE)
-        if score is None:
-            continue  # likelihoods of a base model; the scores of adapters contain it as `before`
-        at = made_at(folder)
-        column, base_key = Column(PPPL, names[key], str(score["metric"])), _base_key(manifest, folder)
-        folders_of_base = base_folders.get(base_key, {})
-        base_folder = folders_of_base.get(
-            fingerprint(manifest["made_with"]), next(iter(folders_of_base.values()), None)
-        )
-        base = Row(score["language"], score["base"], NONE, None)
-        before = Cell(base, column, 1, score["sentences"], Interval(**(score["before"] or score["after"])))
-        base_manifest, base_by_seed = {**manifest, "adapter": None}, {0: base_folder} if base_folder else {}
-        cells.setdefault((base_key, ""), PerplexityCell(before, base_manifest, at=at, folders=base_by_seed))
-        if score["adapter"] is None:
-            continue
-        adapter_hash = str(manifest["adapter"]["manifest_sha256"])
-        if (base_key, adapter_hash) in cells:
-            older.append(", ".join(f"{name} {version}" for name, version in sorted(manifest["made_with"].items())))
-            continue
-        row = base._replace(method=score["method"], source=_source(score, manifests.get(adapter_hash)))
-        row = row._replace(variant=variant_of(str(score["adapter"]), row))
-        differences = _differences(folder, base_folder, manifest["settings"]["formula"]) if score["ratio"] else None
-        change = None if differences is None else Comparison(Interval(**score["ratio"]), p=1.0)
-        cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=change)
-        cells[base_key, adapter_hash] = PerplexityCell(cell, manifest, differences, at, {0: folder})
-    if older:
-        versions = "; ".join(sorted(set(older))[:SHOWN])
-        note(f"{len(older):,} perplexities are left out, because newer versions measured them again: {versions}.")
-    _note_other_versions(cells.values(), manifests)
-    results = _with_conditions(list(cells.values()))
+    adapters = adapter_manifests(workspace)
+    cells = _cells_of(current_perplexities(workspace, adapters), adapters)
+    _note_other_versions(cells, adapters)
+    results = _with_conditions(cells)
     if together:
         results = joined("perplexities", results, _join_key, _join)
     if against != BASE_MODEL:
@@ -136,6 +75,69 @@ def read_perplexities(
     compared = ((number, result.apart) for number, result in enumerate(results) if result.cell.against is not None)
     ps = several_sign_flips({number: apart for number, apart in compared if apart is not None}, times, seed=0)
     return [_with_p(result.cell, ps.get(number)) for number, result in enumerate(results)]
+
+
+def _cells_of(measured: Sequence[Measured], adapters: AdapterManifests) -> list[PerplexityCell]:
+    """Return a cell per adapter and base model on each text. Of several measurements, the first one counts."""
+    names = names_of(entry.key for entry in measured)
+    note_contents(names)
+    base_folders = _base_folders(measured)
+    older: list[str] = []
+    cells: dict[tuple[str, str], PerplexityCell] = {}
+    for entry in measured:
+        score = read_beside(entry.folder, SCORES_FILE)
+        if score is None:
+            continue  # likelihoods of a base model; the scores of adapters contain it as `before`
+        column, base_key = Column(PPPL, names[entry.key], str(score["metric"])), entry.base_key
+        base = _base_cell(entry, score, column, base_folders.get(base_key, {}))
+        cells.setdefault((base_key, ""), base)
+        if score["adapter"] is None:
+            continue
+        adapter_hash = str(entry.manifest["adapter"]["manifest_sha256"])
+        if (base_key, adapter_hash) in cells:
+            made_with = sorted(entry.manifest["made_with"].items())
+            older.append(", ".join(f"{name} {version}" for name, version in made_with))
+            continue
+        source = _source(score, adapters.get(adapter_hash))
+        cells[base_key, adapter_hash] = _adapter_cell(entry, score, column, source, base.folders.get(0))
+    if older:
+        versions = "; ".join(sorted(set(older))[:SHOWN])
+        note(f"{len(older):,} perplexities are left out, because newer versions measured them again: {versions}.")
+    return list(cells.values())
+
+
+def _base_folders(measured: Iterable[Measured]) -> dict[str, dict[str, Path]]:
+    """Return the likelihoods of base models by their key, and by the versions of the libraries."""
+    folders: dict[str, dict[str, Path]] = {}
+    for entry in measured:
+        if entry.manifest["adapter"] is None:
+            versions = fingerprint(entry.manifest["made_with"])
+            folders.setdefault(entry.base_key, {}).setdefault(versions, entry.folder)
+    return folders
+
+
+def _base_cell(
+    entry: Measured, score: Mapping[str, Any], column: Column, folders: Mapping[str, Path]
+) -> PerplexityCell:
+    """Return the cell of a score's base model, with its likelihoods by the same versions, or else by others."""
+    folder = folders.get(fingerprint(entry.manifest["made_with"]), next(iter(folders.values()), None))
+    row, value = Row(score["language"], score["base"], NONE, None), score["before"] or score["after"]
+    cell = Cell(row, column, 1, score["sentences"], Interval(**value))
+    manifest = {**entry.manifest, "adapter": None}
+    return PerplexityCell(cell, manifest, at=made_at(entry.folder), folders={0: folder} if folder else {})
+
+
+def _adapter_cell(
+    entry: Measured, score: Mapping[str, Any], column: Column, source: str, base_folder: Path | None
+) -> PerplexityCell:
+    """Return the cell of an adapter's score, compared with the base model if that is possible."""
+    row = Row(score["language"], score["base"], score["method"], source)
+    row = row._replace(variant=variant_of(str(score["adapter"]), row))
+    formula = entry.manifest["settings"]["formula"]
+    differences = _differences(entry.folder, base_folder, formula) if score["ratio"] else None
+    change = None if differences is None else Comparison(Interval(**score["ratio"]), p=1.0)
+    cell = Cell(row, column, 1, score["sentences"], Interval(**score["after"]), against=change)
+    return PerplexityCell(cell, entry.manifest, differences, made_at(entry.folder), {0: entry.folder})
 
 
 def _with_p(cell: Cell, p: float | None) -> Cell:
@@ -215,21 +217,6 @@ def _geometric(intervals: Sequence[Interval]) -> Interval:
     )
 
 
-def _on_current_texts(measured: Sequence[Measured]) -> list[Measured]:
-    """Leave out base models on a text without adapters, if another text of the same name has adapters."""
-    texts = [(manifest["base"]["id"], key) for _, manifest, key in measured]
-    adapted = {text for text, (_, manifest, _) in zip(texts, measured, strict=True) if manifest["adapter"]}
-    names = {(base, key._replace(content="")) for base, key in adapted}
-    kept = [
-        entry
-        for (base, key), entry in zip(texts, measured, strict=True)
-        if (base, key) in adapted or (base, key._replace(content="")) not in names
-    ]
-    if dropped := len(measured) - len(kept):
-        note(f"{dropped:,} perplexities of base models are left out: no adapter here was measured on their texts.")
-    return kept
-
-
 def _with_conditions(results: Sequence[PerplexityCell]) -> list[PerplexityCell]:
     """Give scores that would share a place in the table distinct variants."""
     scores = [ScoreOrigin(result.cell.row, result.cell.column, result.manifest, at=result.at) for result in results]
@@ -244,63 +231,28 @@ def _with_conditions(results: Sequence[PerplexityCell]) -> list[PerplexityCell]:
     return [replace(result, cell=replace(result.cell, row=row)) for result, row in zip(results, rows, strict=True)]
 
 
-def _measured(workspace: Path) -> Iterator[Measured]:
-    """Yield the folders of scores with their manifests and the keys of their texts.
-
-    A text without a limit gets the smallest limit of its name that covers all its sentences, since it is then the same.
-    """
-    scored = [*_scored(workspace)]
-    limits: dict[str, set[int]] = {}
-    for _, manifest in scored:
-        if limit := (manifest.get("text") or {}).get("limit"):
-            limits.setdefault(str(manifest["data"]["name"]), set()).add(limit)
-    for folder, manifest in scored:
-        data, limit = manifest["data"], (manifest.get("text") or {}).get("limit")
-        if limit is None:
-            count, others = data.get("sentences"), limits.get(str(data["name"]), ())
-            limit = min((other for other in others if count and count <= other), default=None)
-        yield folder, manifest, key_of(folder.relative_to(workspace).parts[1], PPPL, data, limit)
-
-
-def _scored(workspace: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    for folder in sorted(workspace.glob(score_path("*", "*", "*", f"{PPPL}-*"))):
-        if is_hidden(folder, workspace):
-            continue  # from an interrupted replacement, or from another program
-        try:
-            manifest = load_manifest(folder, SCORES)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except DamagedError as error:
-            raise DamagedError(error.message, _MEASURE_AGAIN) from error
-        for fault in damaged(folder, manifest):
-            raise StorageError(f"{folder}: {fault}.", _MEASURE_AGAIN)
-        yield folder, manifest
-
-
-def _note_other_versions(results: Iterable[PerplexityCell], adapters: Mapping[str, Mapping[str, Any]]) -> None:
+def _note_other_versions(results: Iterable[PerplexityCell], adapters: AdapterManifests) -> None:
     """Note the adapters that were measured on another version of their dataset."""
     names = set()
     for result in results:
         text, of = result.manifest.get("text") or {}, result.manifest["adapter"]
-        adapter = adapters.get(of["manifest_sha256"]) if of and text.get("kind") == "dataset" else None
-        is_own = adapter is not None and adapter["language"]["code"] == result.cell.row.language
-        if adapter and is_own and is_other_version({**result.manifest["data"], **text}, adapter["inputs"]):
+        if not of or text.get("kind") != "dataset" or of["manifest_sha256"] not in adapters:
+            continue
+        _, adapter = adapters[of["manifest_sha256"]]
+        is_own = adapter["language"]["code"] == result.cell.row.language
+        if is_own and is_other_version({**result.manifest["data"], **text}, adapter["inputs"]):
             names.add(str(of["name"]))
     if names:
         shown = ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         warn(f"test splits that may contain training lines, since the datasets were rebuilt: {shown}.")
 
 
-def _source(score: Mapping[str, Any], adapter: Mapping[str, Any] | None) -> str:
+def _source(score: Mapping[str, Any], adapter: tuple[Path, Mapping[str, Any]] | None) -> str:
     """Return the source of an adapter; if it is not here, from its name: LANGUAGE_SOURCE_METHOD or ..._VARIANT."""
     if adapter is not None:
-        return str(adapter["source"])
+        folder, manifest = adapter
+        return source_of_adapter(folder.name, manifest)
     return str(score["adapter"]).removeprefix(f"{score['language']}_").partition(f"_{score['method']}")[0]
-
-
-def _base_key(manifest: Mapping[str, Any], folder: Path) -> str:
-    """Return a key that the score of an adapter shares with that of its base model."""
-    return fingerprint([folder.parents[1].as_posix(), *(manifest[key] for key in ("data", "base", "settings"))])
 
 
 def _differences(folder: Path, base_folder: Path | None, formula: str) -> NDArray[np.float64] | None:

@@ -41,14 +41,14 @@ def read_tasks(
     by_set: dict[Hashable, list[Group]] = {}
     for group in groups:
         by_set.setdefault((group.row.language, group.column), []).append(group)
-    candidates = {id(group): _candidates(group, by_set[group.row.language, group.column], against) for group in groups}
-    pairs = [(group, _reference_for(group, candidates[id(group)], against)) for group in groups]
-    _note_uncompared([group for group, base in pairs if base is None and candidates[id(group)]], against)
+    candidates = {group: _candidates(group, by_set[group.row.language, group.column], against) for group in groups}
+    pairs = [(group, _reference_for(group, candidates[group], against)) for group in groups]
+    _note_uncompared([group for group, base in pairs if base is None and candidates[group]], against)
     _note_fewer_seeds(
         [group for group, base in pairs if base and len({*paired_runs(group, base)[0]}) < len(group.runs)]
     )
     in_sets = [group for members in by_set.values() for group in members]  # those of a set share their resamples
-    resampled = {id(group): _resample(group, group.counts, resamples) for group in in_sets}
+    resampled = {group: _resample(group, group.counts, resamples) for group in in_sets}
     ps = p_of_groups(pairs, times)
     return [_cell(group, base, resampled, resamples, ps) for group, base in pairs]
 
@@ -74,10 +74,10 @@ def _groups(runs: Iterable[Run], *, together: bool) -> list[Group]:
         row = row._replace(variant=name if len(names[row]) > 1 else row.variant)
         rows_and_columns.append((row, Column(run.task, data_names[_data_key(run)], TASKS[run.task])))
     merged = own_columns((row.language, column) for row, column in rows_and_columns) if together else set()
-    places = [(row, column._replace(data=OWN) if column in merged else column) for row, column in rows_and_columns]
+    positions = [(row, column._replace(data=OWN) if column in merged else column) for row, column in rows_and_columns]
     scores = [
-        ScoreOrigin(*place, run.manifest, len(folders[folder]), made_at(run.folder))
-        for place, (folder, run) in zip(places, firsts.items(), strict=True)
+        ScoreOrigin(*position, run.manifest, len(folders[folder]), made_at(run.folder))
+        for position, (folder, run) in zip(positions, firsts.items(), strict=True)
     ]
     groups = []
     condition_names = names_of_conditions(scores)
@@ -201,10 +201,10 @@ def _note_fewer_seeds(groups: Sequence[Group]) -> None:
 
 
 def _cell(
-    group: Group, base: Group | None, resampled: Mapping[int, Floats], resamples: int, ps: Mapping[int, float]
+    group: Group, base: Group | None, resampled: Mapping[Group, Floats], resamples: int, ps: Mapping[Group, float]
 ) -> Cell:
     by_seed = statistics.by_seed(group.counts).tolist()
-    resamples_of_group = resampled[id(group)]
+    resamples_of_group = resampled[group]
     values_by_seed = _values_by_seed(group, group.counts, range(len(group.runs)))
     wider = statistics.widening(resamples_of_group, values_by_seed)
     score = statistics.percentiles(fmean(by_seed), resamples_of_group, 0.0, 1.0, wider)
@@ -212,53 +212,53 @@ def _cell(
     sd = statistics.deviation(values_by_seed.tolist())
     train_seeds = group.adapters or (None,) * len(group.runs)
     return Cell(
-        *(group.row, group.column, len(group.runs), len(group.counts), score, sd, against, resampled[id(group)]),
+        *(group.row, group.column, len(group.runs), len(group.counts), score, sd, against, resamples_of_group),
         train_seeds=len(set(train_seeds)),
         runs=tuple(zip(train_seeds, group.seeds, by_seed, strict=True)),
         manifests=tuple(run.manifest for run in group.runs),
     )
 
 
-def _values_by_seed(group: Group, counts: Counts, places: Sequence[int]) -> Floats:
+def _values_by_seed(group: Group, counts: Counts, indexes: Sequence[int]) -> Floats:
     """Return F1 by seed: the mean of each adapter if there are several, otherwise F1 by the seed of the task."""
     values = statistics.by_seed(counts)
     if not group.adapters:
         return values
-    adapter_of_value = np.array([group.adapters[place] for place in places])
+    adapter_of_value = np.array([group.adapters[place] for place in indexes])
     return np.array(
         [values[adapter_of_value == adapter].mean() for adapter in dict.fromkeys(adapter_of_value.tolist())]
     )
 
 
 def _compare(
-    group: Group, base: Group, resampled: Mapping[int, Floats], resamples: int, ps: Mapping[int, float]
+    group: Group, base: Group, resampled: Mapping[Group, Floats], resamples: int, ps: Mapping[Group, float]
 ) -> Comparison:
     """Compare paired runs. A run counts as often as it is paired, but its seed is resampled only once."""
-    places, paired = paired_runs(group, base)
-    counts, base_counts = group.counts[:, places], base.counts[:, paired]
-    own_places, base_places = sorted(set(places)), sorted(set(paired))
+    indexes, paired = paired_runs(group, base)
+    counts, base_counts = group.counts[:, indexes], base.counts[:, paired]
+    own_indexes, base_indexes = sorted(set(indexes)), sorted(set(paired))
     own_resamples = (
-        resampled[id(group)]
-        if len(own_places) == len(group.runs)
-        else _resample(group, group.counts[:, own_places], resamples, own_places)
+        resampled[group]
+        if len(own_indexes) == len(group.runs)
+        else _resample(group, group.counts[:, own_indexes], resamples, own_indexes)
     )
     base_resamples = (
-        resampled[id(base)]
-        if len(base_places) == len(base.runs)
-        else _resample(base, base.counts[:, base_places], resamples, base_places)
+        resampled[base]
+        if len(base_indexes) == len(base.runs)
+        else _resample(base, base.counts[:, base_indexes], resamples, base_indexes)
     )
     value = float(statistics.by_seed(counts).mean() - statistics.by_seed(base_counts).mean())
     differences = own_resamples - base_resamples
-    by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_places), (base, base_places)))
+    by_seed = ((side, side.counts[:, chosen], chosen) for side, chosen in ((group, own_indexes), (base, base_indexes)))
     wider = statistics.widening(differences, *(_values_by_seed(*arguments) for arguments in by_seed))
     change = statistics.percentiles(value, differences, -1.0, 1.0, wider)
-    runs = len(own_places) if len(own_places) < len(group.runs) else None
-    return Comparison(change, ps[id(group)], runs=runs, resampled=differences)
+    runs = len(own_indexes) if len(own_indexes) < len(group.runs) else None
+    return Comparison(change, ps[group], runs=runs, resampled=differences)
 
 
-def _resample(group: Group, counts: Counts, resamples: int, places: Sequence[int] | None = None) -> Floats:
+def _resample(group: Group, counts: Counts, resamples: int, indexes: Sequence[int] | None = None) -> Floats:
     """Resample items, identically for all methods on a test set, and the seeds of each method."""
-    values_by_seed = _values_by_seed(group, counts, range(len(group.runs)) if places is None else places)
+    values_by_seed = _values_by_seed(group, counts, range(len(group.runs)) if indexes is None else indexes)
     items = statistics.bootstrap(counts, resamples, seed_of_set(group))
     method_seed = xxh3_64_intdigest(
         "\0".join((*group.row[:3], str(group.row.source), group.row.variant, *group.column)).encode()

@@ -16,9 +16,12 @@ from lrltrain.reporting.tables import Column, Row
 from lrltrain.reporting.train_seeds import matched
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
-    """The runs of one method on one test set that differ only in seeds: the task's, and the adapter's."""
+    """The runs of one method on one test set that differ only in seeds: the task's, and the adapter's.
+
+    Groups are compared, and hashed, by identity.
+    """
 
     row: Row
     column: Column
@@ -27,10 +30,10 @@ class Group:
     adapters: tuple[int, ...] = ()  # the training seed of each run's adapter, if there are several
 
     @cached_property
-    def places(self) -> dict[tuple[int, int], int]:
+    def index_of(self) -> dict[tuple[int, int], int]:
         """Return the index of each run by the seeds of its adapter (0 if there is only one) and its task."""
         adapters = self.adapters or (0,) * len(self.runs)
-        return {pair: place for place, pair in enumerate(zip(adapters, self.seeds, strict=True))}
+        return {pair: index for index, pair in enumerate(zip(adapters, self.seeds, strict=True))}
 
     @cached_property
     def gold(self) -> pl.Series:
@@ -57,22 +60,23 @@ def paired_runs(group: Group, base: Group) -> tuple[list[int], list[int]]:
     A single adapter is compared with each of several, and so is a single run of another base model. Without any shared
     seed, each run is compared with each.
     """
-    adapters = matched(*([adapter for adapter, _ in side.places] for side in (group, base)), single=True)
+    adapters = matched(*([adapter for adapter, _ in side.index_of] for side in (group, base)), single=True)
     seeds = matched(group.seeds, base.seeds, single=group.row.base != base.row.base)
     pairs = [
         ((adapter, seed), (base_adapter, base_seed)) for adapter, base_adapter in adapters for seed, base_seed in seeds
     ]
-    indexes = [
-        (group.places[key], base.places[base_key])
+    pairs_of_indexes = [
+        (group.index_of[key], base.index_of[base_key])
         for key, base_key in pairs
-        if key in group.places and base_key in base.places
+        if key in group.index_of and base_key in base.index_of
     ]
-    own_places, base_places = zip(*indexes or product(range(len(group.runs)), range(len(base.runs))), strict=True)
-    return list(own_places), list(base_places)
+    all_pairs = product(range(len(group.runs)), range(len(base.runs)))
+    own_indexes, base_indexes = zip(*pairs_of_indexes or all_pairs, strict=True)
+    return list(own_indexes), list(base_indexes)
 
 
-def p_of_groups(pairs: Sequence[tuple[Group, Group | None]], times: int) -> dict[int, float]:
-    """Return the p of each group against the one that it is compared with, by `id`.
+def p_of_groups(pairs: Sequence[tuple[Group, Group | None]], times: int) -> dict[Group, float]:
+    """Return the p of each group against the one that it is compared with.
 
     The comparisons on a test set are made together, as they have the same exchanges.
     """
@@ -80,14 +84,14 @@ def p_of_groups(pairs: Sequence[tuple[Group, Group | None]], times: int) -> dict
     for group, base in pairs:
         if base is not None:
             by_set.setdefault((seed_of_set(group), len(group.counts)), []).append((group, base))
-    ps: dict[int, float] = {}
+    ps: dict[Group, float] = {}
     for members in by_set.values():
         sides = []
         for group, base in members:
-            places, paired = paired_runs(group, base)
-            sides.append((group.counts[:, places], base.counts[:, paired]))
+            indexes, paired = paired_runs(group, base)
+            sides.append((group.counts[:, indexes], base.counts[:, paired]))
         p_values = randomizations(sides, times, seed_of_set(members[0][0]))
-        ps |= zip((id(group) for group, _ in members), p_values, strict=True)
+        ps |= zip((group for group, _ in members), p_values, strict=True)
     return ps
 
 

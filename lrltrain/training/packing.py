@@ -21,7 +21,7 @@ SAME = 1e-3  # relative difference of logits in fp32; attention kernels sum in d
 NOISE = 1e-6  # relative difference in fp32 from summing the same numbers in another order
 SHARE = 0.5  # share of the difference that appears when the segments do attend to each other
 # Model types whose forward pass reads a value from the GPU, and kinds of rotary embeddings that do.
-_READING_MODELS, _READING_ROPE = {"deberta-v2", "falcon", "xlm", "xmod"}, {"dynamic", "longrope"}
+_SYNCHRONIZING_MODELS, _SYNCHRONIZING_ROPE = {"deberta-v2", "falcon", "xlm", "xmod"}, {"dynamic", "longrope"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def waits_for_gpu(config: Any) -> bool:
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     tables = [rope, *(value for value in rope.values() if isinstance(value, dict))]  # one per kind of layer
     kinds = {table.get("rope_type", table.get("type")) for table in tables}
-    return text.model_type in _READING_MODELS or not kinds.isdisjoint(_READING_ROPE)
+    return text.model_type in _SYNCHRONIZING_MODELS or not kinds.isdisjoint(_SYNCHRONIZING_ROPE)
 
 
 def window_of(config: Any) -> float:
