@@ -92,7 +92,10 @@ def as_text(path: Any, name: str) -> str:
         raise UsageError(f"{name}: {path!r} is not a path.", "Give a text or a pathlib.Path.")
     if isinstance(path, str):
         return path
-    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1://", str(path))  # Path("s3://bucket") is s3:/bucket
+    scheme, colon, rest = str(path).partition(":/")  # Path("s3://bucket/a") is s3:/bucket/a
+    if not colon or not re.fullmatch("[a-z][a-z0-9+.-]+", scheme):
+        return str(path)
+    return f"file:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
 
 
 def with_options(options: type[Any]) -> Callable[[Function], Function]:

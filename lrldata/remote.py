@@ -66,7 +66,7 @@ def opened(
         try:
             mirror.send(makes, delete=False)
         except LrlError as error:  # the first error says what to do
-            warn(f"{error.message}")
+            warn(error.message)
         raise
     mirror.send(makes)
 

@@ -95,7 +95,7 @@ def find_base(
     if revision is not None and folder.is_dir():
         raise ModelError(
             f"{name}: has no revisions, because it is not loaded from the Hub.",
-            "Omit --base-revision, or --model-revision for prompts.",
+            "Omit the revision.",
         )
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         raise ModelError(f"{name}: is an adapter, not a base model.", "Give the model that it was trained on.")
@@ -243,9 +243,8 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
     """
     vocabulary = tokenizer.get_vocab()
     size = max(vocabulary.values()) + 1
-    is_word_piece = (
-        type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
-    )  # its words may contain the letter Ġ
+    # The words of a WordPiece vocabulary may contain the letter Ġ.
+    is_word_piece = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
     marks = [mark for mark in ("▁", "Ġ") if not is_word_piece and any(token.startswith(mark) for token in vocabulary)]
     starts = torch.zeros(size, dtype=torch.bool)
     for token, number in vocabulary.items():

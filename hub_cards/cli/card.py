@@ -42,4 +42,4 @@ def card_command(
         rendered = render_card(path, namespace=namespace, out=out)
     show_or_dump(as_json, rendered.as_json(), f"{rendered.markdown}\n{rendered.page}")
     for fault in rendered.faults:
-        note(f"{fault}")
+        note(fault)

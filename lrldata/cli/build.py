@@ -217,4 +217,4 @@ def _note_inputs(results: "list[Dataset]") -> None:
         for name, reason in result.notes.get("skipped", {}).items():
             note(f"skipped: {name}: {reason}")
         if columns := result.notes.get("text_column"):
-            note(f"{tables.text_columns(columns)}")
+            note(tables.text_columns(columns))

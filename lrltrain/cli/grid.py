@@ -50,7 +50,7 @@ def grid_command(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Cache folder for dumps, indexes and tokens.", show_default="the study's, or the user's"),
+        typer.Option(help="Folder for downloads and intermediate files.", show_default="the study's, or the user's"),
     ] = None,
     dry_run: Annotated[
         bool,

@@ -69,7 +69,8 @@ def contamination(folder: Path, items: Items, language: Language) -> dict[str, A
     unique_hashes, number_of = np.unique(hashes, return_inverse=True)
     in_corpus = np.zeros(len(unique_hashes), dtype=np.bool_)
     for rows in _texts(opened):
-        in_corpus |= np.isin(unique_hashes, hash_sentences(rows, spaced=spaced)[0])
+        hashes_of_rows = pl.Series(hash_sentences(rows, spaced=spaced)[0])  # np.isin would sort them
+        in_corpus |= pl.Series(unique_hashes).is_in(hashes_of_rows.implode()).to_numpy()
     cumulative = np.concatenate([[0], np.cumsum(in_corpus[number_of])])
     begins, ends = offsets[:-1].astype(int), offsets[1:].astype(int)
     shared = cumulative[ends] - cumulative[begins]

@@ -24,7 +24,7 @@ from lrltrain.evaluation.record import FROM, NONE, OF_TASK, Run, earlier_run, ex
 from lrltrain.evaluation.stack import LanguageAdapter, TaskStack, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
-from lrltrain.memory import release_gpu_memory
+from lrltrain.memory import is_out_of_memory, release_gpu_memory
 from lrltrain.models import Base, check_length, load_tokenizer, longest_input
 from lrltrain.precision import note_if_slow, precision_of, tf32
 
@@ -192,13 +192,15 @@ def _recipe(job: Job, config: EvalConfig, args: TaskTrainingArgs, seed: int) -> 
 def _train_if_it_fits(
     job: Job, config: EvalConfig, args: TaskTrainingArgs, recipes: Mapping[int, dict[str, Any]], *more: Any
 ) -> dict[int, Run] | None:
-    """Train seeds together; return None if several do not fit on the GPU. Raises TrainingError if one does not."""
+    """Train seeds together; return None if several do not fit into memory. Raises TrainingError if one does not."""
     try:
         return _train(job, config, args, recipes, *more)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         if len(recipes) > 1:
             return None
-        message = f"the GPU does not have enough memory for batches of {args.batch_size}."
+        message = f"there is not enough memory for batches of {args.batch_size}."
         raise TrainingError(message, "Use a smaller --batch-size or --max-length, or a smaller model.") from error
 
 

@@ -12,7 +12,7 @@ from lrltrain.config import FitConfig
 from lrltrain.costs import shape_of, step_memory
 from lrltrain.fitting.fit import diverged, fit_group
 from lrltrain.fitting.plan import Adapter
-from lrltrain.memory import release_gpu_memory
+from lrltrain.memory import is_out_of_memory, release_gpu_memory
 from lrltrain.names import BUILT_IN
 from lrltrain.precision import bytes_per_value
 from lrltrain.training.processes import process_count
@@ -57,7 +57,7 @@ def _fit_if_possible(configs: Sequence[FitConfig], progress: Progress) -> list[A
     try:
         return fit_group(configs, progress)
     except TrainingError as error:
-        out_of_memory = isinstance(error.__cause__, torch.OutOfMemoryError)
+        out_of_memory = error.__cause__ is not None and is_out_of_memory(error.__cause__)
         if not out_of_memory or len(configs) == 1 or configs[0].group != "auto" or process_count() > 1:
             raise
         return None

@@ -68,7 +68,7 @@ def run_grid(
         retries: How often a failed job is tried again.
         verify: Read every finished file and compare its hash, not only its size and time.
         out: The workspace; by default the study's, or `lrl-workspace`.
-        cache: Where dumps, indexes and tokens are cached; by default the study's cache, or the user's.
+        cache: Folder for downloads and intermediate files; by default the study's, or the user's.
         dry_run: Run nothing, and return what would be done.
         quiet: Do not print a line for each job that ends.
 

@@ -22,7 +22,7 @@ from lrltrain.grid.local import THREADS
 from lrltrain.grid.machine import gpus, share_of
 from lrltrain.grid.records import Record
 
-_AHEAD = 4  # times as many jobs as can run that are handed to Ray before they can start
+_AHEAD = 4  # Ray is given up to this many times the jobs that can run at once, and queues the rest
 
 
 @dataclass

@@ -1,10 +1,9 @@
 """Tokenized text on disk: tokenized once, packed into blocks, and memory-mapped for training.
 
 The tokens of a corpus are stored in one flat file. A block fills a row of a batch; several short blocks of `line`
-batching may share one. With `packed` batching, a block
-holds several whole lines that do not attend to each other; with `joined` they do; with `line`, a block is one line,
-truncated to the maximum length. The cache folder is named by a hash of text, tokenizer and settings, so several
-adapters can share it.
+batching may share one. With `packed` batching, a block holds several whole lines that do not attend to each other; with
+`joined` they do; with `line`, a block is one line, truncated to the maximum length. The cache folder is named by a hash
+of text, tokenizer and settings, so several adapters can share it.
 """
 
 import errno
@@ -27,7 +26,7 @@ from lrltrain.config import Batching
 from lrltrain.text import Text
 from lrltrain.tokens import encode, special_tokens_around
 
-TWO_BYTES = 1 << 16  # token ids below this are stored in two bytes
+TWO_BYTES = 1 << 16  # if all token ids are below this, each takes two bytes
 WINDOW = 8_192  # number of pieces packed together
 COUNTS = "counts.json"
 

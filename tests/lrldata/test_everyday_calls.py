@@ -117,6 +117,7 @@ def test_paths_are_local_and_may_begin_with_the_home_folder(tmp_path: Path, monk
         with pytest.raises(UsageError, match=r"input: .* is an address"):
             lrldata.build("ro", source="web", input=address, out=tmp_path, quiet=True)
     assert as_text(Path("s3://bucket/ws"), "out") == "s3://bucket/ws", "a Path keeps one slash"
+    assert as_text(Path("file:///a/ws"), "out") == "file:///a/ws"
     assert as_text(Path("/a/b"), "out") == "/a/b"
     for wrong in (b"ws", 3):
         with pytest.raises(UsageError, match=r"out: .* is not a path"):

@@ -196,15 +196,18 @@ def test_a_group_consists_of_similar_fits(texts: dict[str, Path], tmp_path: Path
         fit_group([alike[0], alike[0]], QUIET)
 
 
+@pytest.mark.parametrize(
+    "cause", [torch.OutOfMemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+)
 def test_a_group_that_does_not_fit_into_memory_is_halved(
-    texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cause: Exception, texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: list[list[str]] = []
 
     def fit_one_only(configs: list[FitConfig], _progress: Progress) -> list[Adapter]:
         attempts.append([fit_config.lang for fit_config in configs])
         if len(configs) > 1:
-            raise TrainingError("out of memory", "hint") from torch.OutOfMemoryError()
+            raise TrainingError("out of memory", "hint") from cause
         return [Adapter(Path(configs[0].lang), "fitted", {}, 0.0, tmp_path)]
 
     monkeypatch.setattr(groups, "fit_group", fit_one_only)

@@ -174,7 +174,7 @@ def test_an_encoder_is_not_trained_as_a_decoder() -> None:
 
 def test_a_revision_is_refused_for_a_model_that_is_not_on_the_hub() -> None:
     for name in ("lrl-mini", str(mini_path())):
-        with pytest.raises(ModelError, match=r"has no revisions, .* Omit --base-revision"):
+        with pytest.raises(ModelError, match=r"has no revisions, .* Omit the revision"):
             find_base(name, "v1")
 
 

@@ -288,7 +288,7 @@ def test_seeds_that_do_not_fit_into_memory_together_are_halved(
     assert [run.seed for run in task_score.runs] == [1, 2, 3]
     assert attempts == [[1, 2, 3], [1], [2, 3], [2], [3]]
     limit = 0
-    with pytest.raises(TrainingError, match="not have enough memory for batches of 16"):
+    with pytest.raises(TrainingError, match="there is not enough memory for batches of 16"):
         score(tmp_path, data, baselines=["none"], seeds=[4, 5])
 
 
