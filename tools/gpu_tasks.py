@@ -65,7 +65,7 @@ def training_of(
     encoder.requires_grad_(False)
     adapters = AdapterStack(encoder, Bottlenecks(reduction_factor=4), [f"seed-{seed}" for seed in seeds])
     for place, seed in enumerate(seeds):
-        adapters.draw(seed, place)
+        adapters.initialize(seed, place)
     insert(encoder, adapters)
     config = encoder.config
     head = TaskHeads(seeds, config.hidden_size, len(LABELS[task]), config.hidden_dropout_prob, tokens=task == "ner")

@@ -278,4 +278,4 @@ def test_a_download_by_another_process_is_awaited_with_a_note(
     threading.Thread(target=hold).start()
     assert locked.wait(10)
     assert download(remote, tmp_path, QUIET).read_bytes() == CONTENT
-    assert notes == ["warning: another process is downloading dump.csv.gz; waiting for it to end."]
+    assert notes == ["another process is downloading dump.csv.gz; waiting for it to end."]
