@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 FITS = $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 14) or \
   sys.exit("lrl needs Python 3.11, 3.12, 3.13 or 3.14. Name one: make PYTHON=python3.12 ...")'
 DEMO ?= build/demo
-ORACLE = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py \
+WITH_ADAPTERS = $(addprefix tests/lrltrain/test_,against_adapters.py corpus.py everyday_runs.py fit.py loaded.py loss.py modules.py \
   other_versions.py)
 # Tests that need torch, and those that `make test-data` leaves out.
 WITH_TORCH = tests/lrltrain tests/local_hub $(addprefix tests/hub_cards/test_,adapters.py imports.py interrupted.py) \
@@ -48,7 +48,8 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	  --editable ".[dev,push,s3,train]"
 	touch $@
 
-# The environments of the tests. Each installation keeps one core busy, so `make --jobs 2 environments` is faster.
+# What the demo and the tests need, except for the test tools with torch, which `make check` or `make test` adds. Each
+# installation keeps one core busy, so `make --jobs 2 environments` is faster.
 environments: $(VENV)/.base .venv-data/.made .venv-adapters/.made
 
 $(VENV)/.dev: $(VENV)/.base
@@ -74,10 +75,10 @@ test: test-data $(VENV)/.dev
 	! grep -rlE -D skip 'hf_test_[a-z]+' build/tests
 
 # The wheel in a separate environment, outside the source tree: API, notebooks, commands.
-test-wheel: constraints.txt
+test-wheel:
 	rm -rf build/wheel .venv-wheel
-	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
-	$(PYTHON) -m venv .venv-wheel
+	$(FITS) && $(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	.venv-wheel/bin/python $(INSTALL) "$$(echo build/wheel/*.whl)[train,push]"
 	cd build/wheel && ../../.venv-wheel/bin/python -P ../../tools/check_wheel.py ../../examples/*.ipynb
 
@@ -93,7 +94,7 @@ test-upstream: $(VENV)/.dev
 # The data half and publishing, without torch. Only `make test` tests interrupted publications and the local Hub.
 test-data: .venv-data/.made
 	mkdir -p build
-	.venv-data/bin/python -m pytest --ignore tests/local_hub --ignore tests/hub_cards/test_interrupted.py \
+	.venv-data/bin/python -m pytest tests/lrldata tests/hub_cards --ignore tests/hub_cards/test_interrupted.py \
 	  --basetemp build/tests-data
 	! grep -rlE -D skip 'hf_test_[a-z]+' build/tests-data
 
@@ -102,7 +103,7 @@ test-data: .venv-data/.made
 test-adapters: .venv-adapters/.made
 	mkdir -p build
 	.venv-adapters/bin/python -m pytest -m 'not real and not slow' \
-	  --basetemp build/tests-adapters tests/hub_cards $(ORACLE)
+	  --basetemp build/tests-adapters tests/hub_cards $(WITH_ADAPTERS)
 
 # The whole suite on them. Old libraries use deprecated parts of newer ones, so warnings are no errors.
 test-lowest: .venv-lowest/.made
@@ -121,7 +122,6 @@ test-oracles: $(VENV)/.oracles
 test-real: $(VENV)/.oracles
 	mkdir -p build
 	$(BIN)/python -m pytest -n 0 -m real --basetemp build/tests-real tests/real
-	$(BIN)/python -m pytest -n 0 tests/lrltrain/test_against_others.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -155,4 +155,4 @@ bench-glotcc: .venv-data/.made
 	.venv-data/bin/python tools/benchmarks/bench_glotcc.py $(BENCH)
 
 clean:
-	rm -rf $(VENV) .venv-adapters .venv-data build site bench lrl-workspace
+	rm -rf $(VENV) .venv-adapters .venv-data .venv-lowest .venv-wheel build site bench lrl-workspace

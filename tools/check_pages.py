@@ -60,7 +60,7 @@ async def check_review(folder: Path, axe: str, pictures: Path) -> int:
         for size, (width, height) in SIZES.items():
             await page.size(width, height, phone=size == "phone")
             for dark in (False, True):
-                variant = f"{frame.language}-{size}-{'dark' if dark else 'light'}"
+                variant = f"review-{frame.language}-{size}-{'dark' if dark else 'light'}"
                 await page.dark(on=dark)
                 await page.open(f"http://127.0.0.1:{server.port}/key/")
                 await page.until("document.activeElement.id === 'name'")
@@ -92,6 +92,8 @@ def main() -> None:
     parser.add_argument("--review", type=Path)
     parser.add_argument("--pictures", type=Path, default=Path("build/pictures"))
     args = parser.parse_args()
+    if not (args.pages or args.review):
+        parser.error("name a page, or --review DATASET")
     axe = args.axe.read_text("utf-8")
     count = asyncio.run(check_files(args.pages, axe)) if args.pages else 0
     if args.review:

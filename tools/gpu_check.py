@@ -7,7 +7,7 @@ xxhash. Measures speed first, with tools/gpu_speed.py, for half of the time. The
 random weights: losses on the GPU and the CPU, for an encoder and a decoder, each method, one and 16 adapters, in bf16
 and fp32; a stopped and resumed run; a group and its adapters trained separately; the perplexity of both models; task
 adapters of three seeds trained together, and each separately on the CPU. Prints Markdown, writes DIR/gpu_check.json,
-and exits with 1 if a check fails or time is up before the last one. Without a GPU, everything runs small on the CPU,
+and exits with 1 if a check fails or the time was up. Without a GPU, everything runs small on the CPU,
 but by the code path of the GPU: frozen weights in bf16, repeating shapes.
 """
 
@@ -66,7 +66,7 @@ def main() -> None:
     for check in equality(torch.device("cuda" if on_gpu else "cpu")):
         checks.append(check)
         if is_late := time.monotonic() > began + 60 * args.minutes:
-            print("\nThe time limit was reached; the remaining checks were skipped. Allow more --minutes.")
+            print("\nThe time limit was reached; checks after this one were skipped. Allow more --minutes.")
             break
     failed = [check for check in checks if not check["equal"]]
     print(f"\n{len(checks) - len(failed)} of the {len(checks)} checks that ran passed.")

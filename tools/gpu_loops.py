@@ -52,7 +52,7 @@ def plain_step(make: Callable[[], Any], device: torch.device) -> dict[str, Any]:
         optimizer.zero_grad()
 
     seconds = median(run, device)
-    return print_row("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", seconds, None, 0.0)
+    return print_row("XLM-R base, plain loop", "seq_bn_inv", 1, "fp32", seconds, None, None)
 
 
 def loop_step(make: Callable[[], Any], device: torch.device, count: int, *, small: bool) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def loop_step(make: Callable[[], Any], device: torch.device, count: int, *, smal
         step.release()
         take_out(model)
     seconds = (lasted[-1] - lasted[-2]) / (runs[-1] - runs[-2])
-    return print_row("XLM-R base, whole loop", "seq_bn_inv", count, "bf16", seconds, None, 0.0)
+    return print_row("XLM-R base, whole loop", "seq_bn_inv", count, "bf16", seconds, None, None)
 
 
 def _blocks(seed: int, vocabulary: Vocabulary, *, kept: bool) -> Blocks:

@@ -39,13 +39,13 @@ def print_header() -> None:
 
 
 def print_row(
-    name: str, method: str, count: int, precision: str, seconds: float, floor: float | None, memory: float
+    name: str, method: str, count: int, precision: str, seconds: float, floor: float | None, memory: float | None
 ) -> dict[str, Any]:
     """Print a row and return it."""
     limit = "" if floor is None else f"{floor / count * 1e3:.2f}"
     print(
         f"| {name} | {method} | {count} | {precision} | {seconds * 1e3:.2f} | {seconds / count * 1e3:.2f} | {limit} "
-        f"| {memory:.1f} |",
+        f"| {'' if memory is None else f'{memory:.1f}'} |",
         flush=True,
     )
     row = {"model": name, "method": method, "k": count, "precision": precision, "ms_a_step": seconds * 1e3}

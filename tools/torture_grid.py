@@ -1,6 +1,6 @@
 """Kill a grid repeatedly at random times, then let it finish: its outputs must equal those of an undisturbed grid.
 
-    python tools/torture_grid.py RECIPE.toml WORKSPACE [--kills 50] [--seed 1]
+    python tools/torture_grid.py STUDY.toml WORKSPACE [--kills 50] [--seed 1]
 
 Each time, the driver or one of its processes receives SIGKILL after a random time. If the driver is killed, its
 processes end with it; if a process is killed, the driver restarts it. The workspace is compared with that of an
@@ -29,34 +29,35 @@ OF_THE_RUN = {"run.json", "loss.png"}
 def main() -> None:
     """Run an undisturbed and a disturbed grid, and compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("study", type=Path)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     undisturbed, disturbed = args.workspace / "calm", args.workspace / "harsh"
     began = time.perf_counter()
-    _start_grid(args.recipe, undisturbed).wait()
+    if code := _start_grid(args.study, undisturbed).wait():
+        raise SystemExit(f"the undisturbed run failed with exit code {code}")
     seconds = time.perf_counter() - began
-    kills = torture(args.recipe, disturbed, args.kills, args.seed, seconds)
+    kills = torture(args.study, disturbed, args.kills, args.seed, seconds)
     equal = hashes(undisturbed) == hashes(disturbed)
     print(f"{kills} kills; {len(hashes(undisturbed))} files; {'the same bytes' if equal else 'OTHER BYTES'}")
     sys.exit(not equal)
 
 
-def torture(recipe: Path, out: Path, kills: int, seed: int, longest: float) -> int:
+def torture(study: Path, out: Path, kills: int, seed: int, longest: float) -> int:
     """Kill a grid `kills` times, each at most `longest` seconds after a start, let it finish, and return the kills.
 
     If the grid finishes before the last kill, a finished job is undone so that there is work left to interrupt.
     """
     random, killed = Random(seed), 0
     while killed < kills:
-        driver = _start_grid(recipe, out)
+        driver = _start_grid(study, out)
         kill_time = time.monotonic() + random.uniform(0.2, longest)
         while time.monotonic() < kill_time and driver.poll() is None:
             time.sleep(0.02)
         if driver.poll() is not None:
-            _undo(recipe, out, random)
+            _undo(study, out, random)
             continue
         victims = [driver.pid] if random.random() < 0.5 else _children(driver.pid) or [driver.pid]
         victim = random.choice(victims)
@@ -74,7 +75,7 @@ def torture(recipe: Path, out: Path, kills: int, seed: int, longest: float) -> i
                     killed += 1
             driver.kill()
             driver.wait()
-    final = _start_grid(recipe, out)
+    final = _start_grid(study, out)
     if final.wait():
         raise SystemExit(f"the last run failed with exit code {final.returncode}")
     return killed
@@ -99,8 +100,8 @@ def _without_run(path: Path) -> bytes:
     return json.dumps({key: value for key, value in json.loads(data).items() if key != "run"}).encode()
 
 
-def _start_grid(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "lrltrain.cli", "grid", recipe, "--out", out, "--cache", out / "cache"]
+def _start_grid(study: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "lrltrain.cli", "grid", study, "--out", out, "--cache", out / "cache"]
     return subprocess.Popen(
         [*map(str, command), "--quiet", "--retries", "1000"], stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -115,11 +116,11 @@ def _children(process: int) -> list[int]:
         return []
 
 
-def _undo(recipe: Path, out: Path, random: Random) -> None:
+def _undo(study: Path, out: Path, random: Random) -> None:
     """Damage one output file of a random job, so that the job has to run again."""
     records = Records(out.resolve())
     job = random.choice(
-        [candidate for candidate in jobs_of(load_grid_config(recipe, {"out": str(out)})) if candidate.kind != "report"]
+        [candidate for candidate in jobs_of(load_grid_config(study, {"out": str(out)})) if candidate.kind != "report"]
     )
     record = records.read(job.id)
     if record is not None and record.files:

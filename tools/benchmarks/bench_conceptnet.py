@@ -5,7 +5,7 @@
 
 Every figure is the median over --runs child processes, each restricted to one or two cores; peak memory is the child's.
 The alternatives run on every tenth line of the dump, and their times are multiplied accordingly, which gives a lower
-bound.
+bound. The exit status reports whether everything could be measured, not whether the targets are met.
 """
 
 import argparse
@@ -178,8 +178,8 @@ def on(cores: int) -> str:
     return "1 core" if cores == 1 else f"{cores} cores"
 
 
-def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
-    """Measure, print the table, and return whether all targets were met."""
+def report(lines: int, seed: int, runs: int, folder: Path) -> None:
+    """Measure, and print the table with the targets that were met."""
     folder.mkdir(parents=True, exist_ok=True)
     dump = folder / f"dump-{lines}-{seed}.csv.gz"
     if not dump.exists():
@@ -235,7 +235,6 @@ def report(lines: int, seed: int, runs: int, folder: Path) -> bool:
         row(f"conceptnet-lite's database, {label}", f"{ratio:.0f} x", lite, ">= 70 x", ratio >= 70, scale)
     shutil.rmtree(work)
     print(f"\n{'All targets met.' if all(verdicts) else 'Some targets were missed.'}")
-    return all(verdicts)
 
 
 def main() -> None:
@@ -252,7 +251,7 @@ def main() -> None:
     if options.step:
         run_step(options.step, options.arguments)
         return
-    sys.exit(0 if report(FULL if options.full else options.lines, options.seed, options.runs, options.folder) else 1)
+    report(FULL if options.full else options.lines, options.seed, options.runs, options.folder)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python tools/benchmarks/bench_grid.py [--jobs 1000] [--steps 100]
 
-Rerun: the paper's recipe, cut to --jobs jobs, is run again after records and output files (of one kilobyte) were
+Rerun: the paper's study, cut to --jobs jobs, is run again after records and output files (of one kilobyte) were
 written for all jobs. Engine: adapters for three languages and two methods with lrl-mini are trained by one worker and
 by two, in new workspaces. Work is the sum of the jobs' own seconds; the overhead includes the start of the driver.
 """
@@ -54,19 +54,19 @@ def main() -> None:
 def rerun(folder: Path, count: int) -> tuple[str, str, str, bool]:
     """Time a grid with only finished jobs."""
     out = folder / "rerun"
-    recipe = RECIPES / "paper.toml"
-    all_jobs = [job for job in jobs_of(load_grid_config(recipe, {"out": str(out)})) if job.kind != "report"]
-    text = recipe.read_text("utf-8")
+    study = RECIPES / "paper.toml"
+    all_jobs = [job for job in jobs_of(load_grid_config(study, {"out": str(out)})) if job.kind != "report"]
+    text = study.read_text("utf-8")
     share = max(1, round(30 * count / len(all_jobs)))
     codes = ",".join(list(dict.fromkeys(job.labels["lang"] for job in all_jobs))[:share])
-    small_recipe = folder / "small.toml"
-    small_recipe.write_text(
+    small_study = folder / "small.toml"
+    small_study.write_text(
         text.replace('languages = "paper"', f'languages = "{codes}"').split("[[fit]]\nlanguages")[0] + EVAL
     )
-    jobs = jobs_of(load_grid_config(small_recipe, {"out": str(out)}))
+    jobs = jobs_of(load_grid_config(small_study, {"out": str(out)}))
     for job in jobs:
         _write_finished(job, Records(out))
-    seconds, summary = _grid(small_recipe, out)
+    seconds, summary = _grid(small_study, out)
     assert (summary["done"], summary["kept"]) == (len(jobs), len(jobs))
     return f"rerun of {len(jobs):,} finished jobs", f"{seconds:.1f} s", "< 5 s", seconds < 5
 
@@ -76,12 +76,12 @@ EVAL = '[eval]\ntasks = ["pppl", "topic", "sentiment", "ner"]\n'
 
 def engine(folder: Path, steps: int) -> list[tuple[str, str, str, bool]]:
     """Time the same jobs with one worker and with two."""
-    recipe = folder / "work.toml"
+    study = folder / "work.toml"
     measurements: dict[int, tuple[float, float, int]] = {}
     for workers in (1, 2):
         out = folder / f"workers-{workers}"
-        recipe.write_text(WORK.format(cache=folder / f"cache-{workers}", steps=steps), "utf-8")
-        seconds, _ = _grid(recipe, out, "--workers", str(workers))
+        study.write_text(WORK.format(cache=folder / f"cache-{workers}", steps=steps), "utf-8")
+        seconds, _ = _grid(study, out, "--workers", str(workers))
         records = [json.loads(path.read_text("utf-8")) for path in out.glob("grid/jobs/*.json")]
         measurements[workers] = (seconds, sum(record["seconds"] for record in records), len(records))
     wall, work, count = measurements[1]
@@ -101,14 +101,14 @@ def _write_finished(job: Job, records: Records) -> None:
     records.write(Record(job.id, job.name, "done", files=records.described([file.parent])))
 
 
-def _grid(recipe: Path, out: Path, *options: str) -> tuple[float, dict[str, int]]:
+def _grid(study: Path, out: Path, *options: str) -> tuple[float, dict[str, int]]:
     began = time.perf_counter()
     command = [
         sys.executable,
         "-m",
         "lrltrain.cli",
         "grid",
-        str(recipe),
+        str(study),
         "--out",
         str(out),
         "--quiet",

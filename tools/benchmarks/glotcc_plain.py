@@ -25,6 +25,7 @@ from lrldata.web import repair as forms
 from lrldata.web.characters import scale_of
 
 Rules = Mapping[str, float]
+_STATEMENT = tables.STATEMENT.replace("(?-u:", "(?a:")  # Rust's and Python's spelling of ASCII word boundaries
 
 # --- repair ------------------------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ def _code(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:
     line = re.sub(pii.PLACEHOLDERS, "", line)
     if len(re.findall(tables.CODE_MARKS, line)) < rules["least_code_marks"]:
         return False
-    return re.search(tables.TAG, line) is not None or re.search(tables.STATEMENT, line) is not None
+    return re.search(tables.TAG, line) is not None or re.search(_STATEMENT, line) is not None
 
 
 def _boilerplate(line: str, rules: Rules, _scripts: Sequence[str]) -> bool:

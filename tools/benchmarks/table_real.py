@@ -34,7 +34,7 @@ from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation.record import NONE, PPPL
 from lrltrain.evaluation.score_tasks import score_tasks
 from lrltrain.evaluation.score_text import SENTENCES_FILE, Score, score_text
-from lrltrain.evaluation.tasks import FOLDERS
+from lrltrain.evaluation.tasks import FOLDERS, folders_of
 from lrltrain.fitting.fit import fit
 from lrltrain.prompting.config import load_prompt_config
 from lrltrain.prompting.prompt import prompt
@@ -42,6 +42,7 @@ from lrltrain.reporting.cells import read_cells
 from lrltrain.reporting.formatting import changed
 from lrltrain.reporting.tables import Cell
 
+PARTS = ("decoders", "encoders", "prompting")
 DECODER, ENCODER = "smollm2-135m", "e5-small-mlm"
 DECODER_LANGUAGES = ["cy", "mt", "ug", "si"]
 METHODS = {DECODER: ["seq_bn_inv", "lora"], ENCODER: ["seq_bn", "seq_bn_inv", "lora"]}
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("bases", type=Path)
-    parser.add_argument("--parts", nargs="+", default=["decoders", "encoders", "prompting"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--lang", nargs="+", help="default: all in DATA; for decoders, the paper's")
     parser.add_argument("--methods", nargs="*", help="default: all; without a value, only the base models")
     parser.add_argument("--tasks", nargs="*", default=list(FOLDERS))
@@ -131,7 +132,7 @@ def tasks(args: argparse.Namespace, code: str) -> None:
         **({"limit": args.limit} if args.limit else {}),
     }
     for task in args.tasks:
-        for data in _sets(args.data / FOLDERS[task] / str(language.sib200 or language.flores)):
+        for data in folders_of(task, args.data, language):
             score_tasks(load_eval_config(None, flags | {"task": task, "data": str(data)}), Progress())
 
 
@@ -268,10 +269,6 @@ def _write_text(args: argparse.Namespace, language: Language) -> Path:
     lines = sampled(args.data / "text" / str(language.flores), args.text_bytes)
     write_text(path, "\n".join(lines) + "\n")
     return path
-
-
-def _sets(folder: Path) -> list[Path]:
-    return sorted(file.parent for file in [*folder.glob("train.tsv"), *folder.glob("*/train.tsv")])
 
 
 if __name__ == "__main__":

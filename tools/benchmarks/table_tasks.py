@@ -20,7 +20,7 @@ from lrldata.progress import Progress
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation.score_tasks import score_tasks
 from lrltrain.evaluation.score_text import score_text
-from lrltrain.evaluation.tasks import FOLDERS
+from lrltrain.evaluation.tasks import FOLDERS, folders_of
 from lrltrain.fitting.fit import fit
 
 LANGUAGES = ["bg", "mt", "ug", "da", "jv", "ne", "yo"]
@@ -65,14 +65,10 @@ def main() -> None:
         }
         for task in args.tasks:
             limit = None if task == "topic" else args.limit
-            for data in _sets(args.data / FOLDERS[task] / str(language.flores)):
+            for data in folders_of(task, args.data, language):
                 score_tasks(
                     load_eval_config(None, settings | {"task": task, "data": str(data), "limit": limit}), Progress()
                 )
-
-
-def _sets(folder: Path) -> list[Path]:
-    return sorted(file.parent for file in [*folder.glob("train.tsv"), *folder.glob("*/train.tsv")])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Compute the thresholds of language identification per model and language: lrldata/langid/thresholds.toml.
 
-    python tools/make/lid_thresholds.py ../shared/data lrldata/langid/thresholds.toml [--model compact] [--model FILE]
+    python tools/make/lid_thresholds.py ../shared/data lrldata/langid/thresholds.toml [--model compact --model FILE ...]
+
+OUT is replaced, so name every model whose thresholds it should have; the default is compact and lid176.
 
 Good lines of a language are SIB-200's dev lines, held-out lines and, as another domain, the news of NTREX-128 if
 present (`DATA/text/LANG/ntrex.txt`), each whole and cut to three to twelve words, like lines of web pages. Bad lines

