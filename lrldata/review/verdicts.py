@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from lrldata.card import UNSEEN
 from lrldata.dataset import VERDICTS
 from lrldata.errors import InputError, UsageError
 from lrldata.folder import prevent_exchange
@@ -32,13 +33,12 @@ LONGEST_LINE, LARGEST = 20_000, 64_000_000  # bytes
 UNDECIDED = "undecided"  # as many reviewers call the line right as wrong
 Decision = Literal["right", "wrong", "unsure", "none"]
 Line = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _visible(text: object) -> object:
     """Return text without signs that nobody can see, such as tabs and direction marks, which come with pasted text."""
     return (
-        _UNSEEN.sub(lambda sign: sign[0] if sign[0] == "\n" else " " * (sign[0] == "\t"), text)
+        UNSEEN.sub(lambda sign: sign[0] if sign[0] == "\n" else " " * (sign[0] == "\t"), text)
         if isinstance(text, str)
         else text
     )
