@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
@@ -235,7 +237,7 @@ def check_length(length: int | None, model: Any, name: str) -> None:
         raise UsageError(f"--max-length {length}: {name} reads {longest_input(model)} tokens at most.")
 
 
-def word_starts(tokenizer: Any) -> torch.Tensor:
+def word_starts(tokenizer: Any) -> NDArray[np.bool_]:
     """Return which tokens of a vocabulary start a word. Shape (vocabulary,), bool.
 
     The marker depends on the tokenizer: the lower one eighth block in SentencePiece, Ġ in byte-level BPE; in WordPiece
@@ -246,7 +248,7 @@ def word_starts(tokenizer: Any) -> torch.Tensor:
     # The words of a WordPiece vocabulary may contain the letter Ġ.
     is_word_piece = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
     marks = [mark for mark in ("▁", "Ġ") if not is_word_piece and any(token.startswith(mark) for token in vocabulary)]
-    starts = torch.zeros(size, dtype=torch.bool)
+    starts = np.zeros(size, bool)
     for token, number in vocabulary.items():
         starts[number] = token.startswith(marks[0]) if marks else not token.startswith("##")
     starts[tokenizer.all_special_ids] = True

@@ -85,7 +85,7 @@ def likelihoods(
     """
     encoding = encode(tokenizer, sentences, truncation=True, max_length=max_length, return_offsets_mapping=True)
     encoded_ids = encoding["input_ids"]
-    starts = word_starts(tokenizer).numpy()
+    starts = word_starts(tokenizer)
     unknown_ids = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id, None}
     unscored = tokenizer.all_special_ids if objective == "mlm" else sorted(unknown_ids)
     special = np.isin(np.arange(len(starts)), unscored)

@@ -37,13 +37,13 @@ class Vocabulary:
     starts: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, tokenizer: Any, starts: Tensor) -> "Vocabulary":
+    def of(cls, tokenizer: Any, starts: NDArray[np.bool_]) -> "Vocabulary":
         """Read the vocabulary of a tokenizer. Without a padding token, the end-of-text token is used for padding."""
         special = np.zeros(len(starts), bool)
         special[tokenizer.all_special_ids] = True
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         mask = -1 if tokenizer.mask_token_id is None else tokenizer.mask_token_id
-        return cls(mask, pad, special, starts.numpy())
+        return cls(mask, pad, special, starts)
 
 
 @dataclass(frozen=True)
