@@ -40,7 +40,7 @@ from lrltrain.fitting.writing import Writer
 from lrltrain.methods import AttachedMethod, assert_active, attach
 from lrltrain.models import check_length, load_model, word_starts
 from lrltrain.modules.families import base_of, family_of, layers_of
-from lrltrain.precision import HALF, device_name, note_if_no_bf16, note_if_slow, precision_of, tf32
+from lrltrain.precision import HALF, device_name, note_if_fp32_is_slow, note_if_slow, precision_of, tf32
 from lrltrain.tokens import UNKNOWN
 from lrltrain.training.batches import VALIDATION_SEED, Blocks, Layout, Masking, Vocabulary
 from lrltrain.training.corpus import Corpus, tokenize
@@ -146,7 +146,6 @@ def _train(plans: Sequence[Plan], progress: Progress, began: float) -> list[Adap
     with join_processes(first.config.tracker, trackers) as process_group:
         if first_process():
             note_if_slow(first.config.precision)
-            note_if_no_bf16(first.config.precision)
             drop_uncommon([(run_folder(plan.folder.resolve()), plan.recipe, plan.config) for plan in plans])
             plans = [_begin(plan, names) for plan in plans]
         process_group.wait()
@@ -226,9 +225,9 @@ def _load(plan: Plan) -> Any:
     torch.manual_seed(plan.config.seed)
     dtype = torch.float32 if plan.config.method == "full" else HALF.get(precision_of(plan.config.precision))
     model = load_model(plan.base, dtype or torch.float32, plan.config.dropout)
-    if torch.cuda.is_available():
-        model.to("cuda")
-    return model
+    if first_process():
+        note_if_fp32_is_slow(plan.config.precision, model.num_parameters())
+    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def _pack(plan: Plan, model: Any) -> tuple[PackedAttention, Batching]:

@@ -12,7 +12,7 @@ from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTrainingArgs, hold_in_precision, precision
 from lrltrain.models import find_base
-from lrltrain.precision import half_precision_slowdown, note_if_no_bf16, note_if_slow, tf32
+from lrltrain.precision import half_precision_slowdown, note_if_fp32_is_slow, note_if_slow, tf32
 from lrltrain.training.attention import quick_attention
 
 CPU = torch.device("cpu")
@@ -107,31 +107,36 @@ def test_slow_half_precision_is_reported_once(
 
 
 @pytest.mark.parametrize(
-    ("gpu", "supports_bf16", "requested", "expected"),
+    ("gpu", "supports_bf16", "requested", "parameters", "expected"),
     [
-        (True, False, "auto", "--precision fp16"),  # e.g. a T4
-        (True, False, "fp32", ""),
-        (True, True, "auto", ""),
-        (False, False, "auto", ""),
+        (True, False, "auto", 1, "--precision fp16"),  # e.g. a T4
+        (True, False, "fp32", 1, ""),
+        (True, True, "auto", 10**9, ""),
+        (False, True, "auto", 10**8, "bf16 are 2.5 times as fast as in fp32 on this processor"),
+        (False, True, "fp32", 10**8, ""),
+        (False, True, "auto", 10**6, ""),
+        (False, False, "auto", 10**8, ""),
     ],
 )
-def test_a_gpu_without_bf16_is_reported(
+def test_a_device_that_is_slow_in_fp32_is_reported(
     gpu: bool,
     supports_bf16: bool,
     requested: str,
+    parameters: int,
     expected: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supports_bf16)
-    note_if_no_bf16.cache_clear()
+    monkeypatch.setattr("lrltrain.precision.half_precision_slowdown", lambda _: 0.4 if supports_bf16 else 1.9)
+    note_if_fp32_is_slow.cache_clear()
     with caplog.at_level(logging.INFO, "lrldata"):
-        note_if_no_bf16(requested)
-        note_if_no_bf16(requested)
+        note_if_fp32_is_slow(requested, parameters)
+        note_if_fp32_is_slow(requested, parameters)
     assert len(caplog.records) == bool(expected)
     assert expected in caplog.text
-    note_if_no_bf16.cache_clear()
+    note_if_fp32_is_slow.cache_clear()
 
 
 def test_the_slowdown_in_half_precision_is_measured() -> None:
