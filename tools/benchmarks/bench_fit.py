@@ -6,11 +6,12 @@ All methods train the same adapter on the same lines with the same masks, in one
 
 plain   a typical loop: one line per row, padded to the longest in the batch, loss over all logits
 lrl     the step of this package: the same lines packed into rows, loss at the labelled positions
-bf16    the same with frozen weights in bf16, as with `--precision bf16`, if the processor is faster in bf16
+dropout the same as lrl, with XLM-R's dropout rate of 0.1, which is the default of `lrltrain fit`
+bf16    the same as lrl with frozen weights in bf16, as with `--precision bf16`, if the processor is faster in bf16
 
-The losses of each batch must agree to 1e-4, in bf16 to 1e-1. `products` replays only the matrix products of a step of
-lrl: the lower limit for computing the same gradients in fp32 on this machine. Real tokens exclude padding. Dropout is
-off so that losses can be compared. For GPUs, see tools/gpu_check.py.
+The losses of each batch must agree to 1e-4, in bf16 to 1e-1; dropout is off for all methods but one, so that they can
+be compared. `products` replays only the matrix products of a step of lrl: the lower limit for computing the same
+gradients in fp32 on this machine. Real tokens exclude padding. For GPUs, see tools/gpu_check.py.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from lrltrain.config import FitConfig
+from lrltrain.dropout import replace_constants
 from lrltrain.methods import AttachedMethod, attach
 from lrltrain.models import find_base, load_tokenizer, word_starts
 from lrltrain.precision import half_precision_slowdown
@@ -36,6 +38,7 @@ from lrltrain.training.step import Step
 from lrltrain.training.weights import MAX_GRADIENT_NORM, Rates, Weights
 
 CLOSE, ROUGHLY = 1e-4, 1e-1
+DROPOUT = 0.1
 WIDTH = 256
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
 
@@ -65,6 +68,9 @@ def main() -> None:
         results[method] = run(our_step(steps, device), ours, device)
         if method == "lrl":
             results["products"] = replayed(our_step(steps, device), ours, device), []
+            replace_constants(model, DROPOUT)
+            results["dropout"] = run(our_step(steps, device), ours, device)[0], []
+            replace_constants(model, 0.0)
         steps.release()
     report(batches, results, device, args)
 
@@ -246,7 +252,8 @@ def report(
         "| method | real tokens/s | seconds per step | padding | relative speed |\n| --- | ---: | ---: | ---: | ---: |"
     )
     padded = sum(batch["padded"] for batch in batches[1:])
-    for method, positions in (("plain", padded), *((layout, sum(blocks)) for layout in differences)):
+    packed = [method for method in ("lrl", "dropout", "bf16") if method in times]
+    for method, positions in (("plain", padded), *((method, sum(blocks)) for method in packed)):
         seconds = statistics.median(times[method])
         padding, ratio = 1 - sum(tokens) / positions, speed[method] / speed["plain"]
         print(f"| {method} | {speed[method]:,.0f} | {seconds:.2f} | {padding:.1%} | {ratio:.2f} x |")

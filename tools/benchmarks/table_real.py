@@ -47,7 +47,7 @@ DECODER, ENCODER = "smollm2-135m", "e5-small-mlm"
 DECODER_LANGUAGES = ["cy", "mt", "ug", "si"]
 METHODS = {DECODER: ["seq_bn_inv", "lora"], ENCODER: ["seq_bn", "seq_bn_inv", "lora"]}
 RATE, TASK_RATE = 1e-3, 1e-3  # for models with 135 and 118 million weights; the paper's rates are for larger ones
-EVALUATIONS = 2  # per adapter; each reads a twentieth of its text, a quarter of the time of 75 steps
+EVALUATIONS = 2  # per adapter; each reads a twentieth of its text
 QUIET = Progress(quiet=True)
 
 
