@@ -130,11 +130,11 @@ def test_waiting_for_another_run_is_not_training(settings: dict[str, Any], steps
     began = time.perf_counter()
     with ThreadPoolExecutor(1) as other:
         training = other.submit(run, settings, "ro")
-        time.sleep(10)
+        time.sleep(4)
         held.close()
         (adapter,) = training.result()
     assert steps
-    assert seconds_of(adapter) < time.perf_counter() - began - 5
+    assert seconds_of(adapter) < time.perf_counter() - began - 3
 
 
 @pytest.mark.usefixtures("steps")

@@ -230,7 +230,7 @@ def test_training_on_text_lowers_perplexity_on_flores(
 ) -> None:
     result = lrltrain(
         *("fit", "--lang", "mt", "--base", "lrl-mini", "--text", shared / "text" / "mlt_Latn" / "ntrex.txt"),
-        *("--method", "lora", "--lora-r", 16, "--lora-alpha", 32, "--learning-rate", 5e-3, "--steps", 50),
+        *("--method", "lora", "--lora-r", 16, "--lora-alpha", 32, "--learning-rate", 5e-3, "--steps", 25),
         *("--batch-size", 8, "--max-length", 128, "--out", tmp_path),
     )
     assert result.returncode == 0, result.stderr
