@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from lrldata.errors import StorageError, one_line
 from lrldata.folder import replaced
+from lrldata.layout import source_of_adapter
 from lrldata.manifest import (
     ADAPTER,
     MANIFEST,
@@ -40,6 +42,38 @@ LOG, RUN, CURVE = "log.json", "run.json", "loss.png"
 NOT_NEEDED = (LOG, RUN, CURVE)  # not needed to use an adapter, and may be missing from a copy of its folder
 _RETRAIN = "Or train it again with `lrltrain fit --overwrite`."
 WORDS_KEPT = 256  # vocabulary entries in the reference logits
+
+
+@dataclass(frozen=True)
+class LanguageAdapter:
+    """An adapter made by `lrltrain fit`, or a base model fully fine-tuned by it."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def method(self) -> str:
+        """Return seq_bn, seq_bn_inv, lora, fusion or full."""
+        return str(self.manifest["method"])
+
+    @property
+    def language(self) -> str:
+        """Return the code of its language."""
+        return str(self.manifest["language"]["code"])
+
+    @property
+    def name(self) -> str:
+        """Return its name, such as ug_glotcc_seq_bn."""
+        return str(self.manifest["name"])
+
+    @property
+    def source(self) -> str:
+        """Return the source of the text that it was trained on."""
+        return source_of_adapter(self.folder.resolve().name, self.manifest)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its entry in a manifest."""
+        return {"name": self.name, "manifest_sha256": identity(self.folder, self.manifest)}
 
 
 def write_adapter(
@@ -163,6 +197,11 @@ def open_adapter(folder: Path) -> dict[str, Any]:
     for fault in damaged(folder, manifest, NOT_NEEDED):
         raise DamagedError(f"{folder}: {fault}.", f"Copy it again from its original location. {_RETRAIN}")
     return manifest
+
+
+def open_language_adapter(folder: Path) -> LanguageAdapter:
+    """Open an adapter's folder. Raises StorageError."""
+    return LanguageAdapter(folder, open_adapter(folder))
 
 
 def refuse_replaced(folder: Path, manifest: Mapping[str, Any]) -> None:

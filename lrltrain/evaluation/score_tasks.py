@@ -12,13 +12,13 @@ from lrldata.layout import adapter_path
 from lrldata.manifest import ADAPTER, read_manifest
 from lrldata.output import note
 from lrldata.progress import Progress
+from lrltrain.artifact import LanguageAdapter, open_language_adapter
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.items import Task, TaskData, types_of
 from lrltrain.evaluation.overlap import contamination, overlaps
 from lrltrain.evaluation.own_labels import check_labels
 from lrltrain.evaluation.record import NONE, PPPL, TASKS, Run
 from lrltrain.evaluation.score_text import base_of
-from lrltrain.evaluation.stack import LanguageAdapter, open_language_adapter
 from lrltrain.evaluation.statistics import deviation
 from lrltrain.evaluation.task_runs import Job, task_runs
 from lrltrain.evaluation.tasks import check_apart, has_task, open_task

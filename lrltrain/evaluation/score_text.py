@@ -19,7 +19,6 @@ from lrldata.manifest import (
     as_written,
     file_entry,
     fingerprint,
-    identity,
     is_unchanged,
     made_with,
     sealed,
@@ -29,7 +28,7 @@ from lrldata.manifest import (
 from lrldata.output import note, warn
 from lrldata.progress import Progress
 from lrldata.versions import is_other_version
-from lrltrain.artifact import open_adapter
+from lrltrain.artifact import LanguageAdapter, open_language_adapter
 from lrltrain.config import EvalConfig, Objective
 from lrltrain.evaluation.bootstrap import interval, ratio
 from lrltrain.evaluation.likelihoods import SCORES_FILE, SENTENCES_FILE, Likelihoods, read_likelihoods, statistic_of
@@ -89,15 +88,15 @@ def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
     if not config.adapter:
         scores.append(_score_base(config, progress))
     for folder in config.adapter:
-        manifest = open_adapter(folder)
-        base = base_of(manifest, config)
-        language = find(config.lang) if config.lang else find_recorded(manifest["language"])
+        adapter = open_language_adapter(folder)
+        base = base_of(adapter.manifest, config)
+        language = find(config.lang) if config.lang else find_recorded(adapter.manifest["language"])
         text = open_sentences(config.text_data, language, config.limit)
-        if _may_be_trained_on(text, language, manifest):
-            outdated.append(str(manifest["name"]))
-        before = _measure(config, language.code, base, None, None, text, progress)
-        after = _measure(config, language.code, base, folder, manifest, text, progress)
-        scores.append(_score(config, language.code, base, manifest, text, after, before))
+        if _may_be_trained_on(text, language, adapter):
+            outdated.append(adapter.name)
+        before = _measure(config, language.code, base, None, text, progress)
+        after = _measure(config, language.code, base, adapter, text, progress)
+        scores.append(_score(config, language.code, base, adapter, text, after, before))
         _write_scores(scores[-1], after)
     if outdated:
         warn(
@@ -107,13 +106,13 @@ def score_text(config: EvalConfig, progress: Progress) -> list[Score]:
     return scores
 
 
-def _may_be_trained_on(text: Sentences, language: Language, adapter: Mapping[str, Any]) -> bool:
-    """Return whether a test split is of another version of the dataset that an adapter, given its manifest, learned.
+def _may_be_trained_on(text: Sentences, language: Language, adapter: LanguageAdapter) -> bool:
+    """Return whether a test split is of another version of the dataset that an adapter was trained on.
 
     A line may be in the training split of one version and in the test split of another.
     """
-    is_own = text.origin["kind"] == "dataset" and language.code == adapter["language"]["code"]
-    return is_own and is_other_version({"name": text.name, **text.origin}, adapter["inputs"])
+    is_own = text.origin["kind"] == "dataset" and language.code == adapter.language
+    return is_own and is_other_version({"name": text.name, **text.origin}, adapter.manifest["inputs"])
 
 
 def _score_base(config: EvalConfig, progress: Progress) -> Score:
@@ -122,7 +121,7 @@ def _score_base(config: EvalConfig, progress: Progress) -> Score:
     language = find(config.lang)
     base = find_base(config.base or MINI, config.base_revision, config.base_id)
     text = open_sentences(config.text_data, language, config.limit)
-    measured = _measure(config, language.code, base, None, None, text, progress)
+    measured = _measure(config, language.code, base, None, text, progress)
     score = _score(config, language.code, base, None, text, measured, None)
     _write_scores(score, measured)
     return score
@@ -146,8 +145,7 @@ def _measure(
     config: EvalConfig,
     language: str,
     base: Base,
-    adapter: Path | None,
-    manifest: Mapping[str, Any] | None,
+    adapter: LanguageAdapter | None,
     text: Sentences,
     progress: Progress,
 ) -> StoredLikelihoods:
@@ -161,20 +159,18 @@ def _measure(
         "task": PPPL,
         "data": text.provenance,
         "base": base.as_json(),
-        "adapter": {"name": manifest["name"], "manifest_sha256": identity(adapter, manifest)}
-        if adapter and manifest
-        else None,
+        "adapter": adapter.as_json() if adapter else None,
         "settings": {"formula": formula, "max_length": max_length, "precision": precision_of(config.precision)} | rule,
         "made_with": made_with("transformers", "tokenizers", "torch"),
     }
-    name = manifest["name"] if manifest else "base"
+    name = adapter.name if adapter else "base"
     measure = f"{PPPL}-{text.name}-{formula}-{fingerprint(recipe)[:8]}"
     folder = config.out / score_path(language, base_name(base.id), name, measure)
     home = folder.resolve()
     with lock(home, to_read=True):
         refuse_foreign_files(home, OWN.__contains__, "a score")
         if config.overwrite or not is_unchanged(home, SCORES, fingerprint(recipe)):
-            values = _likelihoods(config, base, adapter, manifest, text, progress)
+            values = _likelihoods(config, base, adapter, text, progress)
             with replaced(home, OWN.__contains__, "a score") as partial:
                 _write_likelihoods(partial, text, values, recipe)
     measured = read_likelihoods(home)
@@ -186,8 +182,7 @@ def _measure(
 def _likelihoods(
     config: EvalConfig,
     base: Base,
-    adapter: Path | None,
-    manifest: Mapping[str, Any] | None,
+    adapter: LanguageAdapter | None,
     text: Sentences,
     progress: Progress,
 ) -> Likelihoods:
@@ -196,10 +191,9 @@ def _likelihoods(
     precision = precision_of(config.precision)
     dtype = dtype_for(base.objective, precision)
     tokenizer = load_tokenizer(base)
-    model = load_adapted(adapter, manifest, base, dtype) if adapter and manifest else load_model(base, dtype)
+    model = load_adapted(adapter.folder, adapter.manifest, base, dtype) if adapter else load_model(base, dtype)
     check_length(config.max_length, model, base.id)
-    name = manifest["name"] if manifest else base.id
-    measuring = progress.steps(f"Measuring {name}", len(text.sentences))
+    measuring = progress.steps(f"Measuring {adapter.name if adapter else base.id}", len(text.sentences))
     with within_memory(SMALLER), measuring as (advance, _):
         return likelihoods(
             model.to(device).eval(),
@@ -248,7 +242,7 @@ def _score(
     config: EvalConfig,
     language: str,
     base: Base,
-    manifest: Mapping[str, Any] | None,
+    adapter: LanguageAdapter | None,
     text: Sentences,
     after: StoredLikelihoods,
     before: StoredLikelihoods | None,
@@ -259,8 +253,8 @@ def _score(
     return Score(
         language,
         base.id,
-        manifest["name"] if manifest else None,
-        manifest["method"] if manifest else NONE,
+        adapter.name if adapter else None,
+        adapter.method if adapter else NONE,
         f"pseudo-perplexity ({config.formula})" if base.objective == "mlm" else "perplexity",
         f"{text.name} {text.split}",
         len(after.values.tokens),

@@ -5,16 +5,14 @@ stacked like a bottleneck: it is applied in the attention, and the task adapter 
 equals that of merging it into the weights.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lrldata.errors import ModelError
-from lrldata.manifest import identity
-from lrltrain.artifact import open_adapter
+from lrltrain.artifact import LanguageAdapter
 from lrltrain.methods import check_base, load_full, load_stack
 from lrltrain.models import Base, load_model
 from lrltrain.modules.families import base_of
@@ -22,46 +20,6 @@ from lrltrain.modules.insert import AdapterStack, FusedStack, insert, take_out
 from lrltrain.modules.settings import Bottlenecks
 
 Below = AdapterStack | FusedStack | None
-
-
-@dataclass(frozen=True)
-class LanguageAdapter:
-    """An adapter made by `lrltrain fit`, or a base model fully fine-tuned by it."""
-
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def method(self) -> str:
-        """Return seq_bn, seq_bn_inv, lora, fusion or full."""
-        return str(self.manifest["method"])
-
-    @property
-    def language(self) -> str:
-        """Return the code of its language."""
-        return str(self.manifest["language"]["code"])
-
-    @property
-    def name(self) -> str:
-        """Return its name, such as ug_glotcc_seq_bn."""
-        return str(self.manifest["name"])
-
-    @property
-    def source(self) -> str:
-        """Return the source of the text that it was trained on."""
-        if self.manifest.get("source"):
-            return str(self.manifest["source"])
-        language = self.language.replace("-", "_")
-        return self.name.removeprefix(f"{language}_").removesuffix(f"_{self.method}")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return its entry in a manifest."""
-        return {"name": self.name, "manifest_sha256": identity(self.folder, self.manifest)}
-
-
-def open_language_adapter(folder: Path) -> LanguageAdapter:
-    """Open an adapter's folder. Raises StorageError."""
-    return LanguageAdapter(folder, open_adapter(folder))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lrldata.manifest import made_with
 from lrldata.output import note
 from lrldata.progress import Progress
 from lrldata.versions import other_versions
+from lrltrain.artifact import LanguageAdapter
 from lrltrain.config import EvalConfig
 from lrltrain.evaluation.features import CUT_OFF, NO_TOKEN, featurize
 from lrltrain.evaluation.heads import TaskHeads, TaskModel
@@ -21,7 +22,7 @@ from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import Items, Prediction, Task, TaskData
 from lrltrain.evaluation.metrics import scores
 from lrltrain.evaluation.record import FROM, NONE, OF_TASK, Run, earlier_run, exclusive, find_run, folder_of, write_run
-from lrltrain.evaluation.stack import LanguageAdapter, TaskStack, stack
+from lrltrain.evaluation.stack import TaskStack, stack
 from lrltrain.evaluation.tasks import DEFAULTS
 from lrltrain.evaluation.training import HINT, TaskTraining, TaskTrainingArgs
 from lrltrain.memory import is_out_of_memory, release_gpu_memory

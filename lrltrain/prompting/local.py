@@ -1,7 +1,7 @@
 """Classify texts with a causal language model on this machine."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from lrldata.errors import ModelError, UsageError
-from lrldata.manifest import fingerprint, identity
+from lrldata.manifest import fingerprint
 from lrldata.progress import Progress
-from lrltrain.artifact import open_adapter
+from lrltrain.artifact import LanguageAdapter, open_language_adapter
+from lrltrain.evaluation.record import WITH
 from lrltrain.memory import SMALLER, within_memory
 from lrltrain.methods import check_base, load_adapted
 from lrltrain.models import Base, check_length, find_base, load_model, load_tokenizer, longest_input
@@ -49,24 +50,23 @@ class Local:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this machine, and optionally the folder and manifest of an adapter to load into it."""
+    """A model on this machine, and optionally an adapter to load into it."""
 
     base: Base
-    folder: Path | None = None
-    manifest: Mapping[str, Any] | None = None
+    adapter: LanguageAdapter | None = None
 
-    @property
-    def adapter(self) -> dict[str, str] | None:
-        """Return the adapter's entry for the manifest of a run."""
-        if self.folder is None or self.manifest is None:
-            return None
-        return {"name": str(self.manifest["name"]), "manifest_sha256": identity(self.folder, self.manifest)}
+    def adapter_entries(self, shots: int) -> dict[str, Any]:
+        """Return the entries about the adapter in a run's recipe, with the method, such as prompt-0+lora."""
+        if self.adapter is None:
+            return {}
+        method = f"prompt-{shots}{WITH}{self.adapter.method}"
+        return {"adapter": self.adapter.as_json(), "method": method, "source": self.adapter.source}
 
 
 def find_local(config: PromptConfig) -> tuple[LocalModel, dict[str, Any]]:
     """Find the model and its adapter, and return them with the settings that depend on them. Raises LrlError."""
-    manifest = open_adapter(config.adapter) if config.adapter else None
-    trained_on = manifest["base"] if manifest else {}
+    adapter = open_language_adapter(config.adapter) if config.adapter else None
+    trained_on = adapter.manifest["base"] if adapter else {}
     is_same = config.model == trained_on.get("id") and not Path(config.model).is_dir()
     revision = config.model_revision or (trained_on.get("revision") if is_same else None)
     base = find_base(config.model, revision, config.model_id)
@@ -75,22 +75,22 @@ def find_local(config: PromptConfig) -> tuple[LocalModel, dict[str, Any]]:
             f"{config.model}: an encoder, which cannot be prompted.",
             "Use a decoder; encoders are for `lrltrain eval`.",
         )
-    if config.adapter and manifest:
-        if manifest["method"] == "full":
-            raise UsageError(f"{config.adapter}: this is a whole model.", "Pass it as --model, without --adapter.")
-        check_base(config.adapter, manifest, _with_adapter_id(base, manifest))
+    if adapter:
+        if adapter.method == "full":
+            raise UsageError(f"{adapter.folder}: this is a whole model.", "Pass it as --model, without --adapter.")
+        check_base(adapter.folder, adapter.manifest, _with_adapter_id(base, adapter))
     # The template is in a file of its own, which is not part of the model's identity.
     template = {"chat_template": fingerprint(_chat_template(base))} if config.wanted_form == "chat" else {}
-    return LocalModel(base, config.adapter, manifest), {"precision": precision_of(config.precision), **template}
+    return LocalModel(base, adapter), {"precision": precision_of(config.precision), **template}
 
 
 def _chat_template(base: Base) -> Any:
     return load_tokenizer(base).chat_template
 
 
-def _with_adapter_id(base: Base, manifest: Mapping[str, Any]) -> Base:
+def _with_adapter_id(base: Base, adapter: LanguageAdapter) -> Base:
     """Give a base model from a folder the id in the adapter's manifest; its weights are compared, not its name."""
-    return replace(base, id=manifest["base"]["id"]) if base.content else base
+    return replace(base, id=adapter.manifest["base"]["id"]) if base.content else base
 
 
 def open_local(config: PromptConfig, local: LocalModel, progress: Progress) -> Local:
@@ -99,8 +99,8 @@ def open_local(config: PromptConfig, local: LocalModel, progress: Progress) -> L
     base, dtype = local.base, dtype_for("clm", precision_of(config.precision))
     with within_memory(SMALLER), progress.waiting(f"Loading {base.id}"):
         tokenizer = load_tokenizer(base)
-        if local.folder and local.manifest:
-            model = load_adapted(local.folder, local.manifest, _with_adapter_id(base, local.manifest), dtype)
+        if adapter := local.adapter:
+            model = load_adapted(adapter.folder, adapter.manifest, _with_adapter_id(base, adapter), dtype)
         else:
             model = load_model(base, dtype)
         model = model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()

@@ -13,13 +13,12 @@ from typing import Any
 import polars as pl
 
 from lrldata.language import parse
-from lrldata.layout import source_of_adapter
 from lrldata.manifest import file_entry, made_with
 from lrldata.output import note
 from lrldata.progress import Progress
 from lrltrain.evaluation.items import sample
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.record import WITH, Run, earlier_run, exclusive, find_run, folder_of, write_run
+from lrltrain.evaluation.record import Run, earlier_run, exclusive, find_run, folder_of, write_run
 from lrltrain.evaluation.tasks import check_apart
 from lrltrain.prompting.answers import label_in
 from lrltrain.prompting.bill import ENDINGS, bill, count_endings, priced
@@ -147,12 +146,11 @@ def _run_locally(config: PromptConfig, jobs: list[PromptJob], progress: Progress
     from lrltrain.prompting.local import find_local, open_local  # noqa: PLC0415 -- imports torch, which an endpoint does not need
 
     local, settings = find_local(config)
-    adapter_settings = {"adapter": local.adapter, **_adapter_method(config, local.manifest)} if local.adapter else {}
     libraries = made_with("scikit-learn", "tokenizers", "torch", "transformers")
     model = None
     runs: list[Run] = []
     for job in jobs:
-        recipe = _recipe(config, job, local.base.as_json(), settings, libraries) | adapter_settings
+        recipe = _recipe(config, job, local.base.as_json(), settings, libraries) | local.adapter_entries(config.shots)
         run = _find_finished(config, recipe)
         with exclusive([] if run else [_folder(config, recipe)]):
             run = run or _find_finished(config, recipe)
@@ -200,14 +198,6 @@ def has_answers(config: PromptConfig, endpoint: Endpoint, job: PromptJob) -> boo
     """Return whether a run has the answers to all requests of a job."""
     run = _find_earlier(config, _endpoint_recipe(config, endpoint, job))
     return run is not None and not run.predictions["answer"].null_count()
-
-
-def _adapter_method(config: PromptConfig, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the method name of a prompted model with an adapter, such as prompt-0+lora, and the adapter's source."""
-    if manifest is None or config.adapter is None:
-        return {}
-    method = f"prompt-{config.shots}{WITH}{manifest['method']}"
-    return {"method": method, "source": source_of_adapter(config.adapter.resolve().name, manifest)}
 
 
 def _folder(config: PromptConfig, recipe: Mapping[str, Any]) -> Path:

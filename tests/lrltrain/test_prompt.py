@@ -791,8 +791,8 @@ def test_a_model_is_prompted_with_an_adapter(
     prompts = Prompts(open_template(None, "sentiment"), "Yoruba")
     flags = {"lang": "yo", "task": "sentiment", "data": data, "model": str(tiny), "adapter": adapter.path}
     local, _ = find_local(load_prompt_config(None, flags))
-    assert local.folder
-    model = load_adapted(local.folder, local.manifest or {}, local.base)
+    assert local.adapter
+    model = load_adapted(local.adapter.folder, local.adapter.manifest, local.base)
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     for row, example in enumerate(test_set.test[:5]):
         question, _ = likelihood.ask(prompts, example.text, tokenizer, "completion", 256)

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from lrldata.arguments import naming_arguments
 from lrldata.errors import ModelError, StorageError, TrainingError
 from lrldata.language import find
-from lrltrain.artifact import open_adapter
+from lrltrain.artifact import LanguageAdapter, open_adapter
 from lrltrain.config import FitConfig
-from lrltrain.evaluation.stack import LanguageAdapter, stack
+from lrltrain.evaluation.stack import stack
 from lrltrain.fitting.runs import group_of, start_or_resume, translate_errors
 from lrltrain.grid.act import run_job
 from lrltrain.grid.job import Job

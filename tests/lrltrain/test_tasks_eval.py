@@ -15,13 +15,14 @@ from lrldata.errors import DivergedError, LrlError, ModelError, TrainingError, U
 from lrldata.locks import Lock
 from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
+from lrltrain.artifact import open_language_adapter
 from lrltrain.config import load_eval_config, load_fit_config
 from lrltrain.evaluation import task_runs
 from lrltrain.evaluation.items import SPLITS
 from lrltrain.evaluation.measure import measure
 from lrltrain.evaluation.record import runs_in
 from lrltrain.evaluation.score_tasks import TaskScore, score_tasks
-from lrltrain.evaluation.stack import open_language_adapter, stack
+from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.training import TaskTraining
 from lrltrain.fitting.fit import fit as fit_adapter
 from lrltrain.models import find_base

@@ -26,12 +26,13 @@ from datasets import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
 from lrldata.language import find
+from lrltrain.artifact import open_language_adapter
 from lrltrain.evaluation.features import featurize
 from lrltrain.evaluation.heads import TaskHeads, TaskModel
 from lrltrain.evaluation.inputs import Inputs
 from lrltrain.evaluation.items import TaskData
 from lrltrain.evaluation.metrics import scores
-from lrltrain.evaluation.stack import open_language_adapter, stack
+from lrltrain.evaluation.stack import stack
 from lrltrain.evaluation.tasks import open_task
 from lrltrain.evaluation.training import TaskTraining, TaskTrainingArgs
 from lrltrain.models import Base, find_base, load_tokenizer, quiet
