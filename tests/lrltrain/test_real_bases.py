@@ -1,12 +1,8 @@
 """Base models built from packages: 4-bit blocks by hand, rotary halves, and a head trained in our loop."""
 
-import json
-import os
-import signal
 import struct
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +14,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from lrldata.errors import InputError
 from lrltrain.models import mini_path
+from lrltrain.training.loop import Loop
 
 TRAINING = HeadTraining(steps=6, batch_size=2, max_length=32, learning_rate=1e-2, bytes_per_language=20_000)
 WORDS = "casa drumul lung apa pod nou vechi mare mic verde".split()
@@ -96,28 +93,26 @@ def test_a_head_learns_and_the_encoder_does_not_change(encoder: Path, data: Path
     assert all(torch.equal(value, repeated.state_dict()[name]) for name, value in model.state_dict().items())
 
 
-KILLED = """
-import sys, os, signal
-from pathlib import Path
-import train_head, lrltrain.training.loop as loop
-save = loop.Loop._save
-def save_and_die(self):
-    save(self)
-    if self.states[0].step == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-loop.Loop._save = save_and_die
-train_head.train_head(*map(Path, sys.argv[1:4]), train_head.HeadTraining(**{settings}))
-"""
+def test_an_interrupted_training_of_a_head_resumes_to_the_same_weights(
+    encoder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, take, steps = Loop._save, Loop._take, []  # noqa: SLF001
 
+    def save_and_stop(loop: Loop) -> None:
+        save(loop)
+        if loop.states[0].step == 3:
+            raise KeyboardInterrupt
 
-def test_a_killed_training_of_a_head_resumes_to_the_same_weights(encoder: Path, data: Path, tmp_path: Path) -> None:
-    script = KILLED.replace("{settings}", json.dumps(TRAINING.__dict__))
-    arguments = [str(path) for path in (encoder, data, tmp_path / "killed")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=environment, check=False, capture_output=True
-    )
-    assert result.returncode == -signal.SIGKILL, result.stderr.decode()
-    resumed, _ = train_head(encoder, data, tmp_path / "killed", TRAINING)
+    def count(loop: Loop, batches: Any) -> Any:
+        steps.append(loop.states[0].step)
+        return take(loop, batches)
+
+    monkeypatch.setattr(Loop, "_take", count)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_head(encoder, data, tmp_path / "stopped", TRAINING)
+    resumed, _ = train_head(encoder, data, tmp_path / "stopped", TRAINING)
+    assert len(steps) == TRAINING.steps, "the second run continues where the first one stopped"
     whole, _ = train_head(encoder, data, tmp_path / "whole", TRAINING)
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())

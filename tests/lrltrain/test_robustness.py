@@ -14,6 +14,7 @@ import pytest
 import torch
 from polars.exceptions import ComputeError
 from safetensors.torch import load_file, save_file
+from warm import Warm
 
 from lrldata.arguments import naming_arguments
 from lrldata.errors import ModelError, StorageError, TrainingError
@@ -192,7 +193,7 @@ def test_memory_that_ran_out_on_a_cpu_is_reported_like_that_of_a_gpu(tmp_path: P
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no limit on address space")
-def test_a_limit_on_address_space_costs_only_the_plot(tmp_path: Path) -> None:
+def test_a_limit_on_address_space_costs_only_the_plot(scripts: Warm, tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path; from lrltrain.artifact import draw_curve;"
         "import mmap; private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS;"
@@ -201,9 +202,9 @@ def test_a_limit_on_address_space_costs_only_the_plot(tmp_path: Path) -> None:
         "draw_curve([{'step': 1, 'loss': 2.0}], 1, 'x', Path(sys.argv[1])); print('goes on')"
     )
     for reserved, limit in ((1, 16), (20, 80)):  # GB; a limit of 68 suffices if nothing else is reserved
-        arguments = [sys.executable, "-c", code, tmp_path / "loss.png", str(reserved), str(limit)]
-        result = subprocess.run(arguments, capture_output=True, text=True, check=True)
-        assert result.stdout == "goes on\n"
+        arguments = [code, str(tmp_path / "loss.png"), str(reserved), str(limit)]
+        result = scripts.run(arguments, tmp_path, scripts.environment)
+        assert (result.returncode, result.stdout) == (0, "goes on\n"), result.stderr
         assert not (tmp_path / "loss.png").exists()
 
 

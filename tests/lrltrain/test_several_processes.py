@@ -1,9 +1,7 @@
 """Several processes that train together: they give one result, agree on what they do, and end together."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +84,9 @@ def fit_by_two(by_two: Any, tmp_path: Path) -> Callable[..., subprocess.Complete
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one_with_the_same_global_batch(fit: Any, workspace: Path, tmp_path: Path) -> None:
+def test_two_processes_train_like_one_with_the_same_global_batch(
+    fit: Any, by_two: Any, workspace: Path, tmp_path: Path
+) -> None:
     one_log = json.loads(
         (fit("--batch-size", "8", "--dropout", "0", "--eval-every", "1", steps=4) / "log.json").read_text()
     )
@@ -98,16 +98,8 @@ def test_two_processes_train_like_one_with_the_same_global_batch(fit: Any, works
         "out": str(tmp_path / "two"),
         "cache": str(workspace / "cache"),
     }
-    script = tmp_path / "script.py"
-    script.write_text(BY_TWO.format(dataset=str(workspace / "datasets" / "ro" / "conceptnet"), options=options))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29611"]
-    result = subprocess.run(
-        [*torchrun, str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-    )
+    dataset = str(workspace / "datasets" / "ro" / "conceptnet")
+    result = by_two(BY_TWO.format(dataset=dataset, options=options))
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "two" / "adapters" / "ro" / "lrl-mini" / "conceptnet-seq_bn_inv"
     two_log = json.loads((folder / "log.json").read_text())
@@ -145,7 +137,7 @@ import os, signal
 from lrltrain.training import loop
 take = loop.Loop._take
 def killed(self, batches):
-    if rank and self.tokens:
+    if rank and self.states[0].step:
         os.kill(os.getpid(), signal.SIGKILL)
     return take(self, batches)
 loop.Loop._take = killed
@@ -154,7 +146,19 @@ loop.Loop._take = killed
     assert result.returncode == 1
     assert "error: another process of this run has ended, or cannot be reached" in result.stderr
     assert "This is a bug" not in result.stderr
-    assert fit_by_two("--json").returncode == 0, "the run resumes"
+    report_step = """
+import sys
+from lrltrain.training import loop
+resume = loop.Loop._resume
+def resumed(self):
+    step = resume(self)
+    print("resumed at", step, file=sys.stderr)
+    return step
+loop.Loop._resume = resumed
+"""
+    resumed = fit_by_two("--json", before=report_step)
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stderr.count("resumed at 2\n") == 2, "both processes"
 
 
 def test_the_wait_for_another_run_has_no_time_limit(fit_by_two: Any, tmp_path: Path) -> None:
@@ -165,10 +169,21 @@ start = torch.distributed.init_process_group
 limit = {"timeout": datetime.timedelta(seconds=2)}
 torch.distributed.init_process_group = lambda *arguments, **options: start(*arguments, **options | limit)
 """
+    signal_waiting = """
+import pathlib, lrldata.locks
+warn = lrldata.locks.warn
+def warned(message):
+    pathlib.Path("waiting").touch()
+    warn(message)
+lrldata.locks.warn = warned
+"""
     folder = tmp_path / "out" / "adapters" / "ro" / "lrl-mini" / "text-seq_bn_inv"
     with ThreadPoolExecutor() as threads, lock(folder):
-        running = threads.submit(fit_by_two, before=short)
-        time.sleep(8)
+        running = threads.submit(fit_by_two, before=short + signal_waiting)
+        while not (tmp_path / "waiting").exists():
+            assert not running.done()
+            time.sleep(0.02)
+        time.sleep(3)  # longer than the limit
     result = running.result()
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("another process is building it") == 1

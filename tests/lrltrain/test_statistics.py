@@ -51,19 +51,6 @@ def test_a_missing_prediction_is_wrong_and_belongs_to_no_class() -> None:
     assert statistics.by_seed(count_labels(["a", "a", "b"], [["a", None, "b"]])) == pytest.approx([(2 / 3 + 1) / 2])
 
 
-def test_entity_scores_equal_those_of_seqeval() -> None:
-    metrics = pytest.importorskip("seqeval.metrics")
-    generator = np.random.default_rng(2)
-    cases = [([["B-PER", "I-PER", "I-LOC", "O", "I-PER"]], [["B-PER", "I-PER", "B-LOC", "O", "B-PER"]])]
-    for items in (3, 10, 50):
-        gold = tags(generator, items)
-        predicted = [[tag if generator.random() < 0.6 else "I-LOC" for tag in sentence] for sentence in gold]
-        cases += [(gold, gold), (gold, predicted), (predicted, gold)]
-    for gold, predicted in cases:
-        values = statistics.by_seed(statistics.span_counts(gold, [predicted]))
-        assert values == pytest.approx([metrics.f1_score(gold, predicted, zero_division=0)])
-
-
 def test_a_sentence_without_predictions_has_no_entity() -> None:
     counts = statistics.span_counts([["B-PER", "O"], ["O", "O"]], [[None, ["O", None]]])
     assert counts[:, 0, 0].tolist() == [[0, 0, 1], [0, 0, 0]]

@@ -15,6 +15,7 @@ from hub_cards.cli.app import app as hub_app
 from lrldata.errors import LrlError, UsageError
 from lrltrain.cli.app import app as train_app
 from lrltrain.evaluation.metrics import entity_scores, scores
+from lrltrain.evaluation.statistics import by_seed, span_counts
 from lrltrain.grid.handlers import _options_of, _push
 from lrltrain.grid.job import Job
 from lrltrain.grid.records import Records
@@ -186,6 +187,7 @@ SEQEVAL = [
 def test_entity_scores_equal_those_of_seqeval_to_the_last_bit(gold: str, predicted: str, expected: list[float]) -> None:
     gold_tags, predicted_tags = ([item.split() for item in text.split("|")] for text in (gold, predicted))
     assert list(entity_scores(gold_tags, predicted_tags).values()) == expected
+    assert by_seed(span_counts(gold_tags, [predicted_tags])) == pytest.approx([expected[0]])
 
 
 def test_a_sentence_without_predictions_has_no_entities() -> None:

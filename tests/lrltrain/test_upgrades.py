@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_fit_again import settings  # noqa: F401 -- a fixture
 
 import lrldata
 from hub_cards.artifacts import open_workspace
