@@ -4,9 +4,8 @@ import asyncio
 import copy
 import json
 import shutil
-import signal
 import subprocess
-import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from warm import Warm
 
 import hub_cards
 from lrldata.errors import EndpointError, InputError, LrlError, ModelError, StorageError, UsageError
@@ -321,12 +321,13 @@ def test_retry_after_delays_all_calls(ask: Callable[..., Run]) -> None:
     def script(text: str, count: int) -> Reply:
         if "test 0 " in text and count == 1:
             return Reply(status=429, headers={"Retry-After": "0.5"}, body={})
-        return by_word(text, count)
+        return Reply(by_word(text, count).text, after=0.2 if "test 1 " in text else 0.0)
 
     with serve(script) as server:
-        ask(server, items=20, concurrency=1)
-        pauses = np.diff(server.moments)
-    assert pauses[0] >= 0.5
+        ask(server, items=4, concurrency=2)
+    first, second, third = server.moments[:3]
+    assert second - first < 0.5, "it was sent already"
+    assert third - first >= 0.5
 
 
 def test_a_reply_that_never_has_a_choice_is_an_invalid_answer(ask: Callable[..., Run]) -> None:
@@ -350,8 +351,8 @@ def test_a_reply_without_a_choice_is_requested_again_by_the_next_run(ask: Callab
         return Reply(body={"choices": []}) if broken and "test 0 " in prompt else by_word(prompt, number)
 
     with serve(script) as server:
-        assert predicted(ask(server, items=4))[0] is None
-        assert server.moments[-1] - server.moments[-3] > 2 * endpoint.FIRST_PAUSE, "it waits between its tries"
+        assert predicted(ask(server, items=4, concurrency=1))[0] is None
+        assert server.moments[2] - server.moments[0] > 2 * endpoint.FIRST_PAUSE, "it waits between its tries"
         broken, calls = False, server.calls
         assert predicted(ask(server, items=4, overwrite=True))[0] is not None
         assert server.calls == calls + 1
@@ -540,7 +541,13 @@ def test_permanent_faults_end_the_run_at_once(ask: Callable[..., Run], reply: Re
 
 
 def test_concurrency_sets_the_number_of_simultaneous_calls(ask: Callable[..., Run]) -> None:
-    with serve(lambda text, count: Reply(by_word(text, count).text, after=0.03)) as server:
+    five = threading.Barrier(5)
+
+    def script(text: str, count: int) -> Reply:
+        five.wait(30)
+        return by_word(text, count)
+
+    with serve(script) as server:
         ask(server, concurrency=5)
         assert server.most_at_once == 5
 
@@ -592,23 +599,23 @@ def test_a_truncated_answer_is_left_out(tmp_path: Path) -> None:
 def command(server: Server, data: Path, tmp_path: Path, *options: object) -> list[str]:
     common = ("--lang", "yo", "--task", "sentiment", "--data", data, "--model", "m", "--endpoint", server.url)
     folders = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
-    return [sys.executable, "-m", "lrltrain.cli", "prompt", *map(str, (*common, *folders, *options))]
+    return ["prompt", *map(str, (*common, *folders, *options))]
 
 
-def test_no_answer_is_requested_twice_after_a_kill(data: Path, tmp_path: Path) -> None:
+def test_no_answer_is_requested_twice_after_a_kill(
+    data: Path, tmp_path: Path, warm: Warm, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     with serve(lambda text, count: Reply(by_word(text, count).text, after=0.05)) as server:
         arguments = command(server, data, tmp_path, "--concurrency", "2", "--json")
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while server.calls < 12:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with warm.killed(arguments, tmp_path, warm.environment) as is_running:
+            while server.calls < 12:
+                assert is_running()
+                time.sleep(0.01)
         (answers_file,) = (tmp_path / "cache").rglob("*.jsonl")
         answered = len(read_answers(answers_file))
         before = server.calls
         assert before - 2 <= answered <= before
-        result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        result = lrltrain(*arguments)
         assert result.returncode == 0, result.stderr
         assert server.calls == before + 40 - answered, "only requests that were in flight are sent again"
         (run,) = json.loads(result.stdout)["runs"]
@@ -619,7 +626,7 @@ def test_the_key_is_sent_to_the_endpoint_and_appears_nowhere_else(
     data: Path, tmp_path: Path, lrltrain: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     with serve(key=KEY) as server:
-        arguments = command(server, data, tmp_path, "--limit", 6, "--key-env", "MY_KEY")[3:]
+        arguments = command(server, data, tmp_path, "--limit", 6, "--key-env", "MY_KEY")
         good = lrltrain(*arguments, "--price-in", 1, "--price-out", 1, MY_KEY=KEY)
         assert good.returncode == 0, good.stderr
         assert "0.0006" in good.stdout
@@ -658,7 +665,7 @@ def test_a_dry_run_counts_the_remaining_calls(
         (complete,) = plan(load_prompt_config(None, flags))
         ask(server, model="m", limit=10)
         (remaining,) = plan(load_prompt_config(None, flags))
-        result = lrltrain(*command(server, data, tmp_path, "--dry-run", "--json")[3:])
+        result = lrltrain(*command(server, data, tmp_path, "--dry-run", "--json"))
         assert server.calls == 10
     assert (complete.calls, remaining.calls, remaining.items) == (40, 30, 40)
     assert remaining.prompt_tokens == pytest.approx(3000, rel=0.05), "estimated from the earlier answers"

@@ -17,6 +17,7 @@ from lrldata.manifest import MANIFEST
 from lrldata.progress import Progress
 from lrltrain.artifact import open_language_adapter
 from lrltrain.config import load_eval_config, load_fit_config
+from lrltrain.dropout import replace_constants
 from lrltrain.evaluation import task_runs
 from lrltrain.evaluation.items import SPLITS
 from lrltrain.evaluation.measure import measure
@@ -254,6 +255,14 @@ def test_a_repeated_run_has_the_same_hash(data: Path, tmp_path: Path) -> None:
 def test_seeds_that_train_together_have_their_own_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    original = task_runs._model  # noqa: SLF001
+
+    def without_dropout(*arguments: Any) -> Any:
+        result = original(*arguments)
+        replace_constants(result[1], 0.0)
+        return result
+
+    monkeypatch.setattr(task_runs, "_model", without_dropout)
     options = {"baselines": ["none"], "seeds": [1, 2, 3]}
     (alone,) = score(tmp_path / "alone", data, **options)
     monkeypatch.setattr(task_runs, "_groups", lambda seeds: [seeds])
@@ -261,14 +270,14 @@ def test_seeds_that_train_together_have_their_own_runs(
     (together,) = score(tmp_path / "together", data, **options)
     assert together.runs[1].manifest == first.runs[0].manifest, "a finished run is left unchanged"
     for one, other in zip(alone.runs, together.runs, strict=True):
-        manifest_alone, manifest_together = (
-            run.manifest | {"trained": {**run.manifest["trained"]}} for run in (one, other)
-        )
         assert other.circumstances.get("together") == (None if one.seed == 2 else [1, 3])
-        assert manifest_alone["settings"] == manifest_together["settings"]
+        assert one.manifest["settings"] == other.manifest["settings"]
         assert one.folder.name == other.folder.name
-        assert manifest_alone["trained"]["parameters"] == manifest_together["trained"]["parameters"]
+        trained_alone, trained_together = one.manifest["trained"], other.manifest["trained"]
+        assert trained_alone["parameters"] == trained_together["parameters"]
+        assert trained_together["loss"] == pytest.approx(trained_alone["loss"], rel=1e-4)
         assert one.predictions["gold"].equals(other.predictions["gold"])
+    assert len({tuple(run.manifest["trained"]["loss"]) for run in together.runs}) == 3
 
 
 def test_seeds_that_do_not_fit_into_memory_together_are_halved(
