@@ -5,9 +5,10 @@ import logging
 import random
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,10 +100,9 @@ def test_time_is_summed_over_interrupted_runs_and_shared_by_a_group(settings: di
     setattr(Loop._take, "stop", -1)  # noqa: B010, SLF001
     (adapter,) = run(settings, "ro")
     assert 1000 < json.loads((adapter.path / "run.json").read_text())["seconds"] < 1100
+    began = time.perf_counter()
     both = run(settings, "bg,mt")
-    seconds = [json.loads((member.path / "run.json").read_text())["seconds"] for member in both]
-    assert seconds[0] == pytest.approx(seconds[1], rel=0.5)
-    assert sum(seconds) < 60
+    assert sum(map(seconds_of, both)) <= time.perf_counter() - began
     assert len(steps) > 9
 
 
@@ -123,18 +123,22 @@ def test_each_adapter_keeps_its_share_of_the_time_of_a_group(settings: dict[str,
     assert steps
 
 
-def test_waiting_for_another_run_is_not_training(settings: dict[str, Any], steps: list[int]) -> None:
-    setattr(Loop._take, "stop", -1)  # noqa: B010, SLF001
-    held = ExitStack()
-    held.enter_context(lock((settings["out"] / "adapters/ro/lrl-mini/text-seq_bn").resolve()))
-    began = time.perf_counter()
-    with ThreadPoolExecutor(1) as other:
-        training = other.submit(run, settings, "ro")
-        time.sleep(4)
-        held.close()
-        (adapter,) = training.result()
-    assert steps
-    assert seconds_of(adapter) < time.perf_counter() - began - 3
+def test_waiting_for_another_run_is_not_training(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = 0.0
+
+    @contextmanager
+    def lock_after_a_wait(folder: Path, **options: Any) -> Iterator[None]:
+        nonlocal waited
+        waited += 1_000.0
+        with lock(folder, **options):
+            yield
+
+    clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + waited)
+    monkeypatch.setattr("lrltrain.fitting.fit.lock", lock_after_a_wait)
+    monkeypatch.setattr("lrltrain.fitting.fit.time", clock)
+    (adapter,) = run(settings, "ro")
+    assert waited
+    assert seconds_of(adapter) < 500
 
 
 @pytest.mark.usefixtures("steps")

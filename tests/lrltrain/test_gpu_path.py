@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,7 +117,7 @@ def test_the_loops_of_the_gpu_check_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert min(rates.values()) > 0
 
 
-def test_large_state_is_copied_to_the_host_before_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_is_copied_before_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     state = [torch.ones(100), torch.zeros(300)]
     for free in (1_000, 10_000):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 80_000))
@@ -125,3 +126,13 @@ def test_large_state_is_copied_to_the_host_before_a_capture(monkeypatch: pytest.
             assert tensor is before
             assert copied.data_ptr() != before.data_ptr()
             assert torch.equal(copied, before)
+
+
+@pytest.mark.parametrize(("free", "place"), [(1_000, "host"), (10_000, "device")])
+def test_state_is_copied_to_the_host_if_the_device_lacks_room(
+    free: int, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 80_000))
+    tensor: Any = SimpleNamespace(nbytes=1_600, to=lambda *_, **__: "host", clone=lambda: "device")
+    ((_, copied),) = graphs.set_aside([tensor], torch.device("cuda"))
+    assert copied == place

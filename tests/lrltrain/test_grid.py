@@ -36,7 +36,7 @@ def copy(grid_workspace: Path, tmp_path: Path) -> Path:
 
 
 def run_grid(run: Run, recipe: Path, *options: object) -> dict[str, object]:
-    process = run("grid", recipe, "--quiet", "--json", "--workers", 1, *options)
+    process = run("grid", recipe, "--quiet", "--json", "--workers", 1, *options, JOBS_HERE="1")
     assert process.returncode == 0, process.stderr
     result: dict[str, object] = json.loads(process.stdout)
     return result

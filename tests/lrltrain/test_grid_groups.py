@@ -55,7 +55,8 @@ def on_gpu(tmp_path: Path, lrltrain: Run) -> Callable[..., subprocess.CompletedP
     def run(out: str, *options: object, evals: str = "") -> subprocess.CompletedProcess[str]:
         (tmp_path / "recipe.toml").write_text(RECIPE.format(out=out) + evals)
         path = f"{program.parent}:{os.environ['PATH']}"
-        return lrltrain("grid", "recipe.toml", "--json", *options, PATH=path, CUDA_VISIBLE_DEVICES="0")
+        environment = {"PATH": path, "CUDA_VISIBLE_DEVICES": "0", "JOBS_HERE": "1"}
+        return lrltrain("grid", "recipe.toml", "--json", *options, **environment)
 
     return run
 
@@ -120,14 +121,13 @@ def test_a_grid_on_a_gpu_scores_the_seeds_of_a_task_in_one_process(tmp_path: Pat
         rows = (f"{n}\t{'sports' if n % 2 else 'health'}\tline {n} of {split}" for n in range(16))
         (tmp_path / f"{split}.tsv").write_text("\n".join(["index_id\tcategory\ttext", *rows]))
     evals = '[eval]\ntasks = ["topic"]\nseeds = [1, 2]\nepochs = 2\nbaselines = []\ntopic = {data = "."}\n'
-    for out, options in (("group", ("--workers", 1)), ("alone", ("--jobs-per-gpu", 1))):
-        result = on_gpu(out, *options, evals=evals)
-        assert result.returncode == 0, result.stderr
-        assert json.loads(result.stdout)["done"] == 10
-        runs = [folder for folder in (tmp_path / out / "scores").rglob("seed-*") if (folder / "manifest.json").exists()]
-        assert sorted((folder.parts[-5], folder.name) for folder in runs) == [
-            (language, f"seed-{seed}") for language in ("bg", "mt", "ug") for seed in (1, 2)
-        ]
+    result = on_gpu("group", "--workers", 1, evals=evals)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["done"] == 10
+    runs = [folder for folder in (tmp_path / "group" / "scores").rglob("seed-*") if (folder / "manifest.json").exists()]
+    assert sorted((folder.parts[-5], folder.name) for folder in runs) == [
+        (language, f"seed-{seed}") for language in ("bg", "mt", "ug") for seed in (1, 2)
+    ]
     heads = [file.read_text().split("\n")[0] for file in (tmp_path / "group").rglob("*.log")]
     assert sum(head.count("eval") == 2 for head in heads) == 3
     assert all(f" {tmp_path.name} " in head for head in heads if "eval" in head), (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from warm import InThisProcess
 
 import lrldata
 import lrltrain
@@ -36,7 +37,10 @@ def test_run_grid_takes_the_options_of_the_command_with_their_defaults() -> None
     assert defaults == {name: command_defaults[name] for name in defaults}
 
 
-def test_a_study_runs_from_a_dict_and_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_study_runs_from_a_dict_and_resumes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrltrain.grid.local.process_of", lambda *_: InThisProcess())
     options: dict[str, Any] = {"out": tmp_path / "ws", "cache": tmp_path / "cache", "workers": 1}
     plan = lrltrain.run_grid(recipe(), **options, dry_run=True)
     assert (plan.jobs, plan.done, plan.plan["total"]["jobs"]) == (5, 0, 5)

@@ -76,7 +76,7 @@ def test_a_machine_does_not_repeat_the_jobs_of_another(
     store = mirror_of(url, tmp_path / "four")
     (adapter,) = (name for name in store.listing("adapters") if name.endswith(".bin"))
     store.store.pipe_file(f"{store.root}/{adapter}", b"harmed")
-    second = lrltrain("grid", recipe, *options, "--only", "lang=bg", "--cache", tmp_path / "two")
+    second = lrltrain("grid", recipe, *options, "--only", "lang=bg", "--cache", tmp_path / "two", JOBS_HERE="1")
     assert second.returncode == 0, second.stderr
     counts = json.loads(second.stdout)
     assert (counts["done"], counts["kept"]) == (7, 2), (
@@ -93,7 +93,7 @@ def test_a_machine_does_not_repeat_the_jobs_of_another(
     scored = [name for name, record in records.items() if record["name"].startswith("eval")]
     for name in scored:  # as if the machine had died after it sent the scores
         store.store.rm_file(f"{store.root}/{name}")
-    third = lrltrain("grid", recipe, *options, "--only", "lang=bg", "--cache", tmp_path / "seven")
+    third = lrltrain("grid", recipe, *options, "--only", "lang=bg", "--cache", tmp_path / "seven", JOBS_HERE="1")
     assert third.returncode == 0, third.stderr
     assert set(scored) <= set(mirror_of(url, tmp_path / "eight").listing("grid/jobs"))
 

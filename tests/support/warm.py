@@ -14,12 +14,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 LOADED = {
     "lrldata": ("lrldata.conceptnet.build", "lrldata.web.build", "lrldata.web.explain"),
@@ -33,7 +34,24 @@ LOADED = {
     "hub_cards": ("hub_cards.api", "hub_cards.publish.publish", "hub_cards.cards.pictures", "vl_convert"),
     "script": ("datasets", "huggingface_hub.hf_api", "transformers.modeling_utils"),
 }
+JOBS_HERE = "JOBS_HERE"  # if this variable is set, a study runs its jobs in its own process, where torch is loaded
 FIXED = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}  # libraries read these at import
+
+
+class InThisProcess(Executor):
+    """An executor that runs each call at once, in this process."""
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        """Run the call, and return a future with its result or its error."""
+        future: Future[Any] = Future()
+        handler = signal.getsignal(signal.SIGINT)  # a job replaces it
+        try:
+            future.set_result(call(*arguments, **keywords))
+        except Exception as error:  # noqa: BLE001 -- as other executors do
+            future.set_exception(error)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        return future
 
 
 class Warm:
@@ -160,6 +178,8 @@ def perform(program: str, arguments: list[str], cwd: str) -> None:
         exec(arguments[0], {"__name__": "__main__"})  # noqa: S102 -- as `python -c` does
         return
     sys.argv = [program, *arguments]
+    if os.environ.pop(JOBS_HERE, ""):
+        importlib.import_module("lrltrain.grid.local").process_of = lambda *_: InThisProcess()
     importlib.import_module(f"{program}.cli.app").main()  # quick, because its modules are loaded
 
 
