@@ -1,8 +1,10 @@
 """Adapters trained as a group: they end as if trained alone, resume together, and fail individually."""
 
 import json
+import os
 import random
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torture_fit import differing, torture
+from torture_fit import differing
 from transformers import AutoConfig, AutoModel, Trainer
+from warm import FIXED, Warm
 
 from lrldata.errors import DivergedError, TrainingError, UsageError
 from lrldata.progress import Progress
@@ -360,9 +363,9 @@ def test_the_loss_scale_in_fp16_grows_again(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
-    texts: dict[str, Path], lrltrain: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    texts: dict[str, Path], lrltrain: Callable[..., subprocess.CompletedProcess[str]], warm: Warm, tmp_path: Path
 ) -> None:
-    """A few kills; `python tools/torture_fit.py` makes more of them."""
+    """Each kill follows a checkpoint of one language; `python tools/torture_fit.py` kills at other moments."""
     command = [
         *("fit", "--lang", "ro,mt,ug", "--text", texts["ro"], "--base", "lrl-mini", "--batch-size", 2, "--steps", 24),
         *("--max-length", 32, "--eval-every", 3, "--learning-rate", 5e-3, "--cache", tmp_path / "cache", "--json"),
@@ -371,9 +374,16 @@ def test_three_languages_in_one_command_end_in_the_same_bytes_after_kills(
     assert result.returncode == 0, result.stderr
     folders = [Path(adapter["path"]) for adapter in json.loads(result.stdout)]
     assert [open_adapter(folder)["language"]["code"] for folder in folders] == list(LANGUAGES)
-    arguments = [*map(str, command), "--out", str(tmp_path / "killed")]
-    torture(arguments, kills=3, seed=5, longest=6.0)
-    assert not differing(tmp_path / "whole", tmp_path / "killed")
+    arguments, out = [*map(str, command), "--out", str(tmp_path / "killed")], tmp_path / "killed"
+    for language, step in zip(LANGUAGES, (3, 9, 15), strict=True):
+        checkpoint = out / "adapters" / language / "lrl-mini" / ".text-seq_bn_inv.run" / f"checkpoint-{step}"
+        with warm.killed(arguments, tmp_path, os.environ | FIXED) as is_running:
+            while is_running() and not checkpoint.exists():
+                time.sleep(0.002)
+        assert not list(out.glob("adapters/*/*/*/manifest.json")), "no adapter is finished"
+    result = lrltrain(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert not differing(tmp_path / "whole", out)
 
 
 def test_a_group_of_which_all_fail_names_all_and_finishes_none(
