@@ -59,7 +59,7 @@ def torture(study: Path, out: Path, kills: int, seed: int, longest: float) -> in
         if driver.poll() is not None:
             _undo(study, out, random)
             continue
-        victims = [driver.pid] if random.random() < 0.5 else _children(driver.pid) or [driver.pid]
+        victims = [driver.pid] if random.random() < 0.5 else workers_of(driver.pid) or [driver.pid]
         victim = random.choice(victims)
         os.kill(victim, signal.SIGKILL)
         killed += 1
@@ -70,7 +70,7 @@ def torture(study: Path, out: Path, kills: int, seed: int, longest: float) -> in
                 driver.poll() is None and random.random() < 0.5 and killed < kills
             ):  # perhaps kill another process in this run
                 time.sleep(random.uniform(0.2, 2.0))
-                if workers := _children(driver.pid):
+                if workers := workers_of(driver.pid):
                     os.kill(random.choice(workers), signal.SIGKILL)
                     killed += 1
             driver.kill()
@@ -107,7 +107,7 @@ def _start_grid(study: Path, out: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _children(process: int) -> list[int]:
+def workers_of(process: int) -> list[int]:
     """Return the processes in which a driver runs jobs, without Python's resource tracker."""
     try:
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()

@@ -17,9 +17,11 @@ import polars as pl
 import pytest
 import torch
 from grids import start, write_recipe
-from torture_grid import hashes, torture
+from torture_grid import hashes, workers_of
 
 from lrltrain.grid.act import run_job
+from lrltrain.grid.config import load_grid_config
+from lrltrain.grid.jobs import jobs_of
 from lrltrain.grid.local import THREADS, process_of
 from lrltrain.grid.records import Records
 from lrltrain.grid.show import unfinished
@@ -197,10 +199,29 @@ def test_two_grids_in_one_workspace_share_the_work(grid_workspace: Path, tmp_pat
         assert len(job_names) == 1 or job_names[0] == "report", "no job ran twice"
 
 
-def test_random_kills_end_in_the_same_bytes(grid_workspace: Path, tmp_path: Path) -> None:
-    """A few kills of the driver or of one of its processes; tools/torture_grid.py makes more of them."""
-    assert torture(write_recipe(tmp_path, tmp_path / "out"), tmp_path / "out", kills=4, seed=1, longest=6.0) >= 4
-    assert hashes(tmp_path / "out") == hashes(grid_workspace)
+def test_kills_during_a_fit_and_a_score_end_in_the_same_bytes(grid_workspace: Path, tmp_path: Path) -> None:
+    """A kill of the worker and one of the driver; tools/torture_grid.py makes more of them, at random times."""
+    out = tmp_path / "out"
+    recipe = write_recipe(tmp_path, out, languages="mt")
+    score_logs = [Records(out).log(job.id) for job in jobs_of(load_grid_config(recipe, {})) if job.kind == "eval"]
+    driver = start("grid", recipe, "--workers", 1, cwd=tmp_path)
+    for moment, victims in (
+        (lambda: any(out.glob("adapters/mt/lrl-mini/.*.run")), workers_of),
+        (lambda: any(log.exists() for log in score_logs), lambda driver: [driver]),
+    ):
+        while not moment():
+            assert driver.poll() is None, driver.communicate()
+            time.sleep(0.005)
+        (victim,) = victims(driver.pid)
+        os.kill(victim, signal.SIGKILL)
+    driver.communicate()
+    assert driver.returncode == -signal.SIGKILL
+    assert not list(out.glob("report/*"))
+    again = start("grid", recipe, "--workers", 1, cwd=tmp_path)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    expected = {name: digest for name, digest in hashes(grid_workspace).items() if "/mt/" in name}
+    assert hashes(out) == expected != {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
