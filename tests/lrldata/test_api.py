@@ -33,9 +33,9 @@ SIGNATURES = {
 }
 TIME_IMPORT = """
 import sys, time
-began = time.perf_counter()
+began = time.process_time()
 import {package}
-seconds = time.perf_counter() - began
+seconds = time.process_time() - began
 print(seconds, *sorted({{"torch", "polars", "transformers", "datasets", "huggingface_hub"}} & sys.modules.keys()))
 """
 

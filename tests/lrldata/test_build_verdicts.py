@@ -82,7 +82,10 @@ def test_verdicts_keep_and_drop_lines_and_the_ledger_counts_them(tmp_path: Path)
     assert (built.path / VERDICTS).is_dir(), "verdicts survive a rebuild"
 
 
-def test_the_same_verdicts_give_the_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
+def test_the_same_verdicts_give_the_same_bytes_with_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrldata.web.build._SMALL", 0)  # bytes for which a second process pays off
     first = build_glotcc(tmp_path)
     file = tmp_path / "verdicts.jsonl"
     judged = verdicts_on(first.path, "kept", "wrong", 4) + verdicts_on(first.path, "menu", "right", 2)

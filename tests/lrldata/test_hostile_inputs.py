@@ -467,9 +467,9 @@ HALF, SIGNS = np.array([0.5]), {"least_signs": 3, "letters_per_sign": 10.0}
     ids=["addresses", "hyphens", "signs"],
 )
 def test_a_long_line_of_any_kind_is_cleaned_quickly(clean: Any, text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     clean(pl.Series([text]))
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 # Dumps

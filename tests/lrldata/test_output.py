@@ -100,9 +100,9 @@ def test_a_password_is_redacted_however_a_library_quotes_it(monkeypatch: pytest.
 
 @pytest.mark.parametrize("piece", ["a.", "a://", "x:/", "a:b@", "https://a?"])
 def test_a_long_text_is_redacted_in_linear_time(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     redact("x:// " + piece * (200_000 // len(piece)))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_json_output_is_valid_whatever_it_contains(capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,6 +193,7 @@ def test_sending_while_another_process_sends_is_refused(store: str, tmp_path: Pa
 
 
 def test_the_lease_of_a_dead_writer_expires(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "SETTLING", 0.01)
     mirror = mirror_of(store, tmp_path)
     fill(mirror, "1")
     abandoned = leased(mirror.store, mirror.root, HOME, "ws")
@@ -244,6 +245,7 @@ def test_of_two_writers_that_find_an_expired_lease_one_gets_it(monkeypatch: pyte
 def test_a_lease_left_by_a_process_of_this_machine_is_taken_over_at_once(
     process: str, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lease, "SETTLING", 0.01)
     if system == "macOS":  # has no /proc, and another command that prints what identifies a start of the machine
         monkeypatch.setattr(lease, "_BOOT", "/no/such/file")
         monkeypatch.setattr(lease, "_BOOT_ON_MACOS", ("echo", "0f1e"))

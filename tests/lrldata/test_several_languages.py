@@ -104,18 +104,17 @@ def test_two_concurrent_builds_do_the_work_once(copy: Path, monkeypatch: pytest.
     def clean(*arguments: Any) -> Any:
         cleaned.append(1)
         started.set()
-        waiting.wait(5)  # until the other build has looked for a dataset and waits for the lock
+        assert waiting.wait(60), "the other build has looked for a dataset, and waits for the lock"
         return original(*arguments)
 
     waiting = threading.Event()
     monkeypatch.setattr(building, "clean_corpus", clean)
-    monkeypatch.setattr(logging.getLogger("lrldata"), "info", lambda *_, **__: waiting.set())
+    monkeypatch.setattr("lrldata.locks.warn", lambda *_: waiting.set())
     statuses: list[str] = []
     threads = [threading.Thread(target=lambda: statuses.append(build(copy, "ro")[0].status)) for _ in range(2)]
     threads[0].start()
     assert started.wait(60)
     threads[1].start()
-    threading.Timer(0.5, waiting.set).start()
     for thread in threads:
         thread.join()
     assert sorted(statuses) == ["built", "unchanged"]

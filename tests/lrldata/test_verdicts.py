@@ -8,6 +8,7 @@ import pytest
 from lrldata.dataset import VERDICTS
 from lrldata.errors import InputError
 from lrldata.manifest import DamagedError
+from lrldata.paths import PathError
 from lrldata.review.verdicts import (
     Verdict,
     append,
@@ -144,7 +145,7 @@ def test_a_link_in_place_of_a_file_is_not_written_through(tmp_path: Path) -> Non
     path.rename(outside)
     path.symlink_to(outside)
     before = outside.read_bytes()
-    with pytest.raises(Exception, match="link"):
+    with pytest.raises(PathError, match="a link, which is not followed"):
         append(tmp_path, [verdict(second=5)])
     assert outside.read_bytes() == before
 
